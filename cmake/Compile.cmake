@@ -1,0 +1,19 @@
+# Flags and the one way in which a folder becomes a library.
+add_library(riverrun_flags INTERFACE)
+target_compile_options(riverrun_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers)
+target_include_directories(riverrun_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
+if(RIVERRUN_SANITIZE)
+  target_compile_options(riverrun_flags INTERFACE -fsanitize=${RIVERRUN_SANITIZE} -fno-omit-frame-pointer
+                                                  -fno-sanitize-recover=all)
+  target_link_options(riverrun_flags INTERFACE -fsanitize=${RIVERRUN_SANITIZE})
+endif()
+
+find_package(Threads REQUIRED)
+
+# riverrun_library(name SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)
+# LINKS are other folders (public); PACKAGES are outside libraries (private: their headers stay in here).
+function(riverrun_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PACKAGES" ${ARGN})
+  add_library(${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(${name} PUBLIC riverrun_flags Threads::Threads ${ARG_LINKS} PRIVATE ${ARG_PACKAGES})
+endfunction()

@@ -1,0 +1,46 @@
+# Outside packages. Whatever is missing leaves its part out of the build, and that part's name answers with an
+# error that says so; nothing else changes. A bare GPU node needs none of them for the kernels, model, plan and ring.
+find_package(PkgConfig QUIET)
+
+find_package(ZLIB QUIET)
+find_package(zstd CONFIG QUIET)
+if(NOT TARGET riverrun_zstd)
+  add_library(riverrun_zstd INTERFACE)
+  if(TARGET zstd::libzstd_shared)
+    target_link_libraries(riverrun_zstd INTERFACE zstd::libzstd_shared)
+    set(RIVERRUN_HAVE_ZSTD ON)
+  elseif(PkgConfig_FOUND)
+    pkg_check_modules(ZSTD QUIET IMPORTED_TARGET libzstd)
+    if(ZSTD_FOUND)
+      target_link_libraries(riverrun_zstd INTERFACE PkgConfig::ZSTD)
+      set(RIVERRUN_HAVE_ZSTD ON)
+    endif()
+  endif()
+endif()
+find_package(nlohmann_json 3.11 QUIET)
+find_package(simdjson QUIET)
+# Debian's dnnl-config.cmake fails without the OpenCL headers, which the CPU part never uses.
+find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
+find_library(DNNL_LIBRARY dnnl)
+if(DNNL_INCLUDE_DIR AND DNNL_LIBRARY)
+  add_library(riverrun_dnnl INTERFACE)
+  target_include_directories(riverrun_dnnl SYSTEM INTERFACE ${DNNL_INCLUDE_DIR})
+  target_link_libraries(riverrun_dnnl INTERFACE ${DNNL_LIBRARY})
+endif()
+find_package(hwy CONFIG QUIET)
+if(NOT TARGET hwy::hwy AND PkgConfig_FOUND)
+  pkg_check_modules(HWY QUIET IMPORTED_TARGET libhwy)
+  if(HWY_FOUND)
+    add_library(hwy::hwy ALIAS PkgConfig::HWY)
+  endif()
+endif()
+find_package(OpenSSL QUIET COMPONENTS Crypto)
+find_package(Boost QUIET COMPONENTS program_options)
+find_package(MPI QUIET COMPONENTS C)  # the C interface: MPI_CXX drags in the retired C++ bindings
+set(HDF5_PREFER_PARALLEL OFF)
+find_package(HDF5 QUIET COMPONENTS C)
+
+message(STATUS "riverrun: found "
+        "oneDNN=${DNNL_LIBRARY} Highway=${HWY_FOUND}${hwy_FOUND} MPI=${MPI_C_FOUND} HDF5=${HDF5_FOUND} "
+        "Boost=${Boost_FOUND} OpenSSL=${OPENSSL_FOUND} zlib=${ZLIB_FOUND} zstd=${RIVERRUN_HAVE_ZSTD} "
+        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND}")

@@ -1,0 +1,31 @@
+# riverrun_test(name SOURCES a.cc LINKS riverrun_plan LABELS unit [RANKS 4] [MAIN own] [TIMEOUT 120])
+# One GoogleTest program. With RANKS it is started once under mpirun with that many processes; without, ctest runs
+# each of its tests on its own.
+find_package(GTest REQUIRED)
+include(GoogleTest)
+
+# What Open MPI needs to run more ranks than cores, as root, without pinning every rank to one core.
+set(RIVERRUN_MPI_ENVIRONMENT
+    OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1
+    OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
+    OMPI_MCA_btl_vader_single_copy_mechanism=none GTEST_COLOR=no)
+
+function(riverrun_test name)
+  cmake_parse_arguments(ARG "OWN_MAIN" "TIMEOUT" "SOURCES;LINKS;LABELS;RANKS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 120)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  target_link_libraries(${name} PRIVATE ${ARG_LINKS} GTest::gtest $<$<NOT:$<BOOL:${ARG_OWN_MAIN}>>:GTest::gtest_main>)
+  target_compile_definitions(${name} PRIVATE RIVERRUN_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/golden")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  if(ARG_RANKS)
+    foreach(ranks ${ARG_RANKS})
+      add_test(NAME ${name}_${ranks} COMMAND ${MPIEXEC_EXECUTABLE} ${MPIEXEC_NUMPROC_FLAG} ${ranks} $<TARGET_FILE:${name}>)
+      set_tests_properties(${name}_${ranks} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} PROCESSORS 2
+                           ENVIRONMENT "${RIVERRUN_MPI_ENVIRONMENT}")
+    endforeach()
+  else()
+    gtest_discover_tests(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} DISCOVERY_TIMEOUT 60)
+  endif()
+endfunction()

@@ -1,0 +1,17 @@
+#include "jobs/commands.h"
+
+#include <array>
+
+namespace riverrun::jobs {
+
+std::span<const Command> commands() {
+  static constexpr std::array kCommands = {
+      Command{"embed", "one vector per document, and per passage with --window", run_embed},
+      Command{"score", "the log-probability of every token", run_score},
+      Command{"plan", "what a job would do: blocks, ranks, memory, time", run_plan},
+      Command{"inspect", "what a checkpoint or an output file holds", run_inspect},
+  };
+  return kCommands;
+}
+
+}  // namespace riverrun::jobs

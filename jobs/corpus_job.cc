@@ -1,0 +1,195 @@
+#include "jobs/corpus_job.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <future>
+
+#include "core/crc32c.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "core/progress.h"
+#include "jobs/first_pass.h"
+#include "jobs/machine.h"
+#include "jobs/report.h"
+#include "jobs/result_file.h"
+#include "jobs/run_record.h"
+#include "jobs/scratch_file.h"
+#include "jobs/work_list.h"
+#include "kernels/table.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "ring/ring.h"
+#include "transport/transport.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+using transport::Transport;
+
+// One run on one rank. Everything that all ranks must agree on comes from rank 0 and is broadcast.
+class CorpusRun {
+ public:
+  CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
+            const RunRecord& record, Transport& transport)
+      : job_(job), machine_(machine), model_(model), kernels_(kernels), record_(record), transport_(transport),
+        timeout_(machine.timeout), request_(job.request) {}
+
+  int run() {
+    if (leads()) while_alive([this] { prepare(); });
+    share();
+    plan_ = plan::make_plan(list_.length, plan_options(transport_.size(), list_.block_tokens, model_, request_));
+    if (leads()) while_alive([this] { check_plan(plan_, model_, request_); });
+    compute();
+    return finish();
+  }
+
+ private:
+  bool leads() const { return transport_.rank() == 0; }
+
+  // Rank 0 is at work alone, and the others wait: tells them that it lives.
+  template <class Work>
+  void while_alive(Work work) const {
+    auto done = std::async(std::launch::async, work);
+    while (done.wait_for(std::chrono::milliseconds(2)) != std::future_status::ready) {
+      transport_.note_step();
+      transport_.progress();
+    }
+    done.get();
+  }
+
+  // Rank 0: reads the input and makes the output file, so that every shape is known before anything is computed.
+  void prepare() {
+    spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
+    FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
+                                 job_.options.start_token, job_.options.end_token, job_.auto_start_token,
+                                 job_.options.keep_invalid_utf8, model_.config().vocab});
+    // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
+    malloc_trim(0);
+    corpus_ = std::move(pass.corpus);
+    log_info(corpus_.documents.size(), " documents, ", short_number(double(corpus_.tokens)), " tokens");
+    request_.start_tokens = pass.start_token >= 0 ? 1 : 0;
+    Index longest = 0;
+    for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
+    list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}};
+
+    auto attributes = record_.attributes(job_, model_);
+    attributes.push_back({"tokenizer", pass.tokenizer});
+    attributes.push_back({"start_token", Index{pass.start_token}});
+    attributes.push_back({"end_token", Index{pass.end_token}});
+    attributes.push_back({"block_tokens", list_.block_tokens});
+    const text::TokenSpool spool(list_.spool_path, list_.spool_tokens);
+    attributes.push_back({"input_crc32c", Index{crc32c(std::as_bytes(spool.ids(0, list_.spool_tokens)))}});
+    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes);
+    for (std::size_t d = 0; d < corpus_.documents.size(); ++d) {
+      list_.first.push_back(corpus_.documents[d].first);
+      list_.length.push_back(results_->is_settled(Index(d)) ? 0 : corpus_.documents[d].length);
+    }
+  }
+
+  void share() {
+    std::vector<std::byte> bytes;
+    if (leads()) bytes = pack(list_);
+    transport_.broadcast(bytes, "the first pass over the input", timeout_);
+    if (!leads()) list_ = unpack_work_list(bytes);
+    request_.start_tokens = list_.start_tokens;
+    try {
+      spool_ = std::make_unique<text::TokenSpool>(list_.spool_path, list_.spool_tokens);
+    } catch (const InputError& error) {
+      throw InputError(concat(error.what(), "; rank 0 keeps the token ids there, so --output must be in a directory that all nodes share"));
+    }
+    // On one node the name can go as soon as every rank has the file open: whatever ends this job, nothing stays. Over
+    // NFS that would take the file from the other nodes, so there it goes at the end.
+    char host[256] = {};
+    RR_CHECK(::gethostname(host, sizeof host - 1) == 0, with_errno("no host name"));
+    const auto name = std::as_bytes(std::span(host, std::strlen(host)));
+    const auto hosts = transport_.gather({name.begin(), name.end()}, "every rank to open the token spool", timeout_);
+    if (leads() && std::all_of(hosts.begin(), hosts.end(), [&](const auto& other) { return other == hosts[0]; })) spool_file_->remove();
+  }
+
+  void compute() {
+    transport_.barrier("every rank to be ready", timeout_);
+    Trace trace(transport_.rank(), Trace::Clock::now());
+    std::unique_ptr<Progress> progress;
+    if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan_.tokens);
+    ThreadPool pool(machine_.threads);
+    const Stream stream{DeviceKind::cpu, &pool, nullptr};
+    const auto tokens = [this](Index document, Index first, Index count) {
+      return spool_->ids(list_.first[document] + first, count);
+    };
+    const auto on_result = [&](ring::SliceResult result, double efficiency) {
+      results_->take(std::move(result));
+      progress->update(results_->tokens_done(), results_->documents_done(), efficiency);
+    };
+    const ring::Job ring_job{plan_, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
+    statistics_ = ring::run(ring_job, transport_, stream);
+    progress.reset();
+    if (leads()) results_->finish();
+    gather_trace(trace);
+  }
+
+  void gather_trace(const Trace& trace) {
+    if (job_.options.trace.empty()) return;
+    const std::string json = trace.json();
+    const auto bytes = std::as_bytes(std::span(json));
+    std::vector<std::string> parts;
+    for (const auto& part : transport_.gather({bytes.begin(), bytes.end()}, "the timeline of every rank", timeout_)) {
+      parts.emplace_back(reinterpret_cast<const char*>(part.data()), part.size());
+    }
+    if (leads()) write_trace(job_.options.trace, parts);
+  }
+
+  int finish() {
+    // Where every rank's time went.
+    const auto bytes = std::as_bytes(std::span(&statistics_, 1));
+    const auto all = transport_.gather({bytes.begin(), bytes.end()}, "every rank's statistics", timeout_);
+    std::vector<std::byte> code(1);
+    if (leads()) {
+      std::vector<ring::Statistics> statistics(all.size());
+      for (std::size_t rank = 0; rank < all.size(); ++rank) std::memcpy(&statistics[rank], all[rank].data(), sizeof(ring::Statistics));
+      report_run(*results_, plan_, statistics);
+      code[0] = std::byte(results_->failed() > 0 ? static_cast<int>(ExitCode::some_documents_failed) : 0);
+    }
+    transport_.broadcast(code, "the end of the job", timeout_);
+    return static_cast<int>(code[0]);
+  }
+
+  const CorpusJob& job_;
+  const Machine& machine_;
+  const model::Model& model_;
+  const kernels::KernelTable& kernels_;
+  const RunRecord& record_;
+  Transport& transport_;
+  transport::Clock::duration timeout_;
+  ring::Request request_;
+  WorkList list_;
+  std::unique_ptr<text::TokenSpool> spool_;
+  // Rank 0:
+  std::unique_ptr<ScratchFile> spool_file_;
+  text::Corpus corpus_;
+  std::unique_ptr<ResultFile> results_;
+  plan::Plan plan_;
+  ring::Statistics statistics_;
+};
+
+}  // namespace
+
+int run_corpus_job(const CorpusJob& job, int argc, const char* const* argv) {
+  const Machine machine = prepare_machine(job.options);
+  check_paths(job.options);
+  const auto& kernels = kernels::find_backend(job.options.backend);
+  ThreadPool pool(machine.threads);
+  const RunRecord record(job.options.model, argc, argv);
+  // Before the ranks start: ranks that are threads share the weights, and a bad model is an error without MPI.
+  const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
+                                       {job.options.precision, job.request.scores});
+  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
+                              [&](Transport& transport) {
+                                return CorpusRun(job, machine, *model, kernels, record, transport).run();
+                              });
+}
+
+}  // namespace riverrun::jobs

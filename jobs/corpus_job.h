@@ -1,0 +1,28 @@
+// CorpusJob: what every job over a corpus does around the ring.
+//
+//   first pass (rank 0): read, tokenise, count  ->  plan, the same on every rank  ->  output file with every shape known
+//   ->  ring; rank 0 writes results as they come  ->  report
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "jobs/options.h"
+#include "output/schema.h"
+#include "ring/result.h"
+
+namespace riverrun::jobs {
+
+struct CorpusJob {
+  std::string name;  // "embed", "score"
+  CorpusJobOptions options;
+  ring::Request request;                        // start_tokens is filled in
+  TokenId auto_start_token = -1;                // what --start-token auto means for text; -1: none
+  bool embedding_f16 = false;
+  std::vector<output::Attribute> attributes;    // the job's own options, recorded in the output
+};
+
+// Runs it on all ranks and returns the exit code of this process.
+int run_corpus_job(const CorpusJob& job, int argc, const char* const* argv);
+
+}  // namespace riverrun::jobs

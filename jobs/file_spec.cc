@@ -1,0 +1,44 @@
+#include "jobs/file_spec.h"
+
+#include <algorithm>
+
+namespace riverrun::jobs {
+
+namespace {
+
+// The document's own tokens: what is scored and pooled.
+Index own_tokens(const text::DocumentInfo& document, const ring::Request& request) {
+  return document.length == 0 ? 0 : document.length - request.start_tokens;
+}
+
+}  // namespace
+
+Index count_windows(Index tokens, Index window) { return window > 0 ? (tokens + window - 1) / window : 0; }
+
+output::FileSpec make_file_spec(const std::string& job, const ring::Request& request, bool embedding_f16,
+                                const model::Config& config, const text::Corpus& corpus) {
+  output::FileSpec spec;
+  spec.job = job;
+  if (request.window > 0) spec.windows.emplace();
+  for (std::size_t d = 0; d < corpus.documents.size(); ++d) {
+    const text::DocumentInfo& document = corpus.documents[d];
+    const Index tokens = own_tokens(document, request);
+    spec.ids.push_back(document.id);
+    spec.tokens.push_back(tokens);
+    spec.bytes.push_back(document.bytes);
+    for (Index w = 0; w < count_windows(tokens, request.window); ++w) {
+      spec.windows->document.push_back(static_cast<Index>(d));
+      spec.windows->first_token.push_back(w * request.window);
+      spec.windows->tokens.push_back(std::min(request.window, tokens - w * request.window));
+    }
+  }
+  if (request.embedding) spec.embedding_width = config.channels;
+  spec.embedding_f16 = embedding_f16;
+  spec.scores = request.scores;
+  if (request.states) {
+    spec.states = output::StatesSpec{config.layers, config.heads, config.head_size, config.layers, config.channels};
+  }
+  return spec;
+}
+
+}  // namespace riverrun::jobs

@@ -1,0 +1,78 @@
+#include "jobs/first_pass.h"
+
+#include <optional>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "jobs/options.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+// Hands on another reader's documents, the first of them looked at beforehand: whether a corpus gives text or
+// tokens settles the tokenizer and what "auto" means.
+class WatchedReader : public text::Reader {
+ public:
+  explicit WatchedReader(std::unique_ptr<text::Reader> reader) : reader_(std::move(reader)) {
+    any_ = reader_->next(first_);
+    held_ = any_;
+  }
+
+  bool any() const { return any_; }
+  bool gives_tokens() const { return any_ && first_kind(); }
+  void forbid_mixing() { one_kind_ = true; }
+
+  bool next(text::Document& document) override {
+    if (held_) {
+      document = std::move(first_);
+      held_ = false;
+    } else if (!reader_->next(document)) {
+      return false;
+    }
+    if (!kind_) kind_ = document.has_tokens;
+    RR_CHECK_INPUT(!one_kind_ || document.has_tokens == *kind_ || !document.error.empty(), document.where,
+                   ": the corpus mixes text and given tokens, for which --start-token auto means different things; say "
+                   "--start-token none or --start-token 0");
+    return true;
+  }
+
+ private:
+  bool first_kind() const { return kind_ ? *kind_ : first_.has_tokens; }
+
+  std::unique_ptr<text::Reader> reader_;
+  text::Document first_;
+  std::optional<bool> kind_;  // of the first document: true for tokens
+  bool any_ = false, held_ = false, one_kind_ = false;
+};
+
+}  // namespace
+
+FirstPass read_input(const InputOptions& options) {
+  FirstPass pass;
+  WatchedReader reader(text::open_reader(options.input, {options.keep_invalid_utf8}));
+  RR_CHECK_INPUT(reader.any(), options.input, ": the input holds no documents");
+  const bool tokens = reader.gives_tokens();
+
+  const Index start = parse_token_option("--start-token", options.start_token);
+  if (start == -2 && options.auto_start_token >= 0) reader.forbid_mixing();
+  pass.start_token = static_cast<TokenId>(start != -2 ? start : tokens ? -1 : options.auto_start_token);
+  const Index end = parse_token_option("--end-token", options.end_token);
+  pass.end_token = static_cast<TokenId>(end != -2 ? end : -1);
+
+  std::unique_ptr<text::Tokenizer> tokenizer;
+  pass.tokenizer = "none";
+  if (!tokens || !options.tokenizer.empty()) {
+    const std::string path = text::find_tokenizer(options.model, options.tokenizer);
+    tokenizer = text::load_tokenizer(path);
+    pass.tokenizer = tokenizer->name();
+    log_info("tokenizer ", pass.tokenizer, " from ", path);
+    RR_CHECK_INPUT(tokenizer->vocab_size() <= options.vocab || tokens, "the tokenizer ", path, " has ids up to ",
+                   tokenizer->vocab_size() - 1, ", but the model ", options.model, " has only ", options.vocab,
+                   " rows: they do not belong together; name the right vocabulary with --tokenizer");
+  }
+  pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab}, options.spool_path);
+  return pass;
+}
+
+}  // namespace riverrun::jobs

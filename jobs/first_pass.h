@@ -1,0 +1,27 @@
+// First pass: rank 0 reads and tokenises the whole input, so that every shape is known before anything is computed.
+#pragma once
+
+#include <string>
+
+#include "text/corpus.h"
+
+namespace riverrun::jobs {
+
+struct InputOptions {
+  std::string model, input, tokenizer;  // tokenizer: as --tokenizer says, may be empty
+  std::string spool_path;
+  std::string start_token, end_token;   // as the options say
+  TokenId auto_start_token = -1;        // for text, when start_token is "auto"
+  bool keep_invalid_utf8 = false;
+  Index vocab = 0;
+};
+
+struct FirstPass {
+  text::Corpus corpus;
+  std::string tokenizer;  // its name, or "none" when all documents gave their tokens
+  TokenId start_token = -1, end_token = -1;
+};
+
+FirstPass read_input(const InputOptions& options);
+
+}  // namespace riverrun::jobs

@@ -1,0 +1,97 @@
+#include "jobs/options.h"
+
+#include <charconv>
+#include <fstream>
+#include <iostream>
+#include <limits>
+
+#include "core/error.h"
+
+namespace riverrun::jobs {
+
+namespace po = boost::program_options;
+
+po::options_description describe(CorpusJobOptions& o) {
+  po::options_description files("Files", 100);
+  files.add_options()
+      ("model,m", po::value(&o.model)->value_name("FILE")->required(), "weights: .pth or .safetensors, official RWKV names")
+      ("input,i", po::value(&o.input)->value_name("PATH")->required(),
+       "a text file, a directory, a .jsonl file, each also .gz or .zst, or - for standard input")
+      ("output,o", po::value(&o.output)->value_name("FILE")->required(), "the HDF5 file to write")
+      ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
+      ("resume", po::bool_switch(&o.resume), "go on with an unfinished output: only documents not done are computed")
+      ("overwrite", po::bool_switch(&o.overwrite), "replace an existing output")
+      ("keep-invalid-utf8", po::bool_switch(&o.keep_invalid_utf8),
+       "tokenise text that is not UTF-8 byte by byte, instead of marking the document failed");
+  po::options_description run("How it runs", 100);
+  run.add_options()
+      ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
+      ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"),
+       "of matrix operands: auto, fp32, bf16 or fp16; sums and states are always fp32")
+      ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"),
+       "auto, self, threads, mpi or nccl; auto is mpi under mpirun or srun")
+      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
+      ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
+       "threads per rank; 0: the cores this rank may use")
+      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
+       "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
+      ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
+       "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
+      ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
+       "put after every document: an id, none, or auto (none)")
+      ("timeout", po::value(&o.timeout_seconds)->default_value(o.timeout_seconds)->value_name("S"),
+       "seconds after which a silent rank, or a wait in which no rank makes progress, ends the job")
+      ("synchronous-sends", po::bool_switch(&o.synchronous_sends),
+       "every MPI send waits for its receive: proves that nothing relies on buffering");
+  po::options_description show("What it shows", 100);
+  show.add_options()
+      ("progress", po::value(&o.progress)->default_value(o.progress)->value_name("STYLE"), "auto, bar, log or none")
+      ("log-level", po::value(&o.log_level)->default_value(o.log_level)->value_name("LEVEL"), "debug, info, warning or error")
+      ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
+  return po::options_description().add(files).add(run).add(show);
+}
+
+bool parse(int argc, const char* const* argv, const std::string& usage, po::options_description options) {
+  po::options_description general("General", 100);
+  std::string config;
+  general.add_options()
+      ("config", po::value(&config)->value_name("FILE"), "read options from an INI file: lines of name = value")
+      ("help,h", "show this text");
+  options.add(general);
+  po::variables_map values;
+  try {
+    // No guessing: --mod must not mean --model, since a later option could change what it means.
+    const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
+    po::store(po::command_line_parser(argc, argv).options(options).positional({}).style(style).run(), values);
+    if (values.count("help")) {
+      std::cout << usage << "\n" << options;
+      return false;
+    }
+    if (values.count("config")) {
+      const auto path = values["config"].as<std::string>();
+      std::ifstream file(path);
+      RR_CHECK_INPUT(file.good(), with_errno("cannot read --config " + path));
+      po::store(po::parse_config_file(file, options), values);
+    }
+    po::notify(values);
+  } catch (const po::error& error) {
+    throw InputError(concat(error.what(), "; see ", usage.substr(0, usage.find('\n')), " --help"));
+  }
+  return true;
+}
+
+Index parse_token_option(const std::string& option, const std::string& value) {
+  if (value == "none") return -1;
+  if (value == "auto") return -2;
+  Index id = 0;
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), id);
+  RR_CHECK_INPUT(error == std::errc() && end == value.data() + value.size() && id >= 0 && id <= std::numeric_limits<TokenId>::max(),
+                 option, " '", value, "' is none of auto, none, or a token id");
+  return id;
+}
+
+void check_range(const std::string& option, Index value, Index least, Index most) {
+  RR_CHECK_INPUT(value >= least && value <= most, option, " ", value, " is not between ", least, " and ", most);
+}
+
+}  // namespace riverrun::jobs

@@ -1,0 +1,35 @@
+// Options of the program: what can be said on the command line and in a configuration file.
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <string>
+
+#include "core/types.h"
+
+namespace riverrun::jobs {
+
+// Options that every job over a corpus has.
+struct CorpusJobOptions {
+  std::string model, input, output, tokenizer;
+  std::string backend = "auto", precision = "auto", transport = "auto";
+  Index ranks = 1, threads = 0, block_tokens = 0;
+  bool resume = false, overwrite = false, keep_invalid_utf8 = false, synchronous_sends = false;
+  std::string start_token = "auto", end_token = "auto";
+  std::string progress = "auto", log_level = "info", trace;
+  double timeout_seconds = 60;
+};
+
+boost::program_options::options_description describe(CorpusJobOptions& options);
+
+// Parses argv after the command's name, and the file that --config names (the same options as `name = value`
+// lines; the command line wins). Returns false when --help was asked for and has been printed. Throws InputError
+// for whatever is not understood.
+bool parse(int argc, const char* const* argv, const std::string& usage, boost::program_options::options_description options);
+
+// "auto", "none" or an id. Returns -1 for none, -2 for auto; InputError for anything else, naming the option.
+Index parse_token_option(const std::string& option, const std::string& value);
+
+// InputError unless the value lies in [least, most].
+void check_range(const std::string& option, Index value, Index least, Index most);
+
+}  // namespace riverrun::jobs

@@ -1,0 +1,15 @@
+// Report: what a finished job says to the person who started it.
+#pragma once
+
+#include <span>
+
+#include "jobs/result_file.h"
+#include "plan/plan.h"
+#include "ring/ring.h"
+
+namespace riverrun::jobs {
+
+// Logs what was done, how fast, how well the ranks were used, and which documents failed.
+void report_run(const ResultFile& results, const plan::Plan& plan, std::span<const ring::Statistics> of_ranks);
+
+}  // namespace riverrun::jobs

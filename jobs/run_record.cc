@@ -1,0 +1,49 @@
+#include "jobs/run_record.h"
+
+#include <ctime>
+#include <filesystem>
+
+#include "core/error.h"
+#include "jobs/machine.h"
+#include "jobs/sha256.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace
+
+RunRecord::RunRecord(const std::string& model_path, int argc, const char* const* argv) {
+  for (int i = 0; i < argc; ++i) command_ += concat(" ", argv[i]);
+  if (launched_rank() == 0) model_sha256_ = std::async(std::launch::async, sha256_of_file, model_path).share();
+}
+
+std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const model::Model& model) const {
+  const model::Config& config = model.config();
+  std::vector<output::Attribute> attributes = {
+      {"riverrun_version", std::string(RIVERRUN_VERSION)},
+      {"command", command_},
+      {"model_path", std::filesystem::absolute(job.options.model).string()},
+      {"model_sha256", model_sha256_.get()},
+      {"generation", config.generation},
+      {"layers", config.layers},
+      {"channels", config.channels},
+      {"head_size", config.head_size},
+      {"vocab", config.vocab},
+      {"precision", std::string(name_of(model.precision()))},
+      {"created", utc_now()},
+  };
+  attributes.insert(attributes.end(), job.attributes.begin(), job.attributes.end());
+  return attributes;
+}
+
+}  // namespace riverrun::jobs

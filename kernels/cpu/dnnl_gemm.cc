@@ -1,0 +1,194 @@
+#include "kernels/cpu/dnnl_gemm.h"
+
+#include <omp.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <oneapi/dnnl/dnnl.hpp>
+#include <unordered_map>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/error.h"
+
+namespace riverrun::kernels::cpu {
+
+namespace {
+
+// The height that weights are packed for; other heights take the layout as it is.
+constexpr Index kReferenceRows = 64;
+
+dnnl::engine& engine() {
+  static dnnl::engine kEngine(dnnl::engine::kind::cpu, 0);
+  return kEngine;
+}
+
+dnnl::stream& stream_of_thread() {
+  thread_local dnnl::stream stream(engine());
+  omp_set_num_threads(
+      1);  // a setting of the calling thread alone; asked for every time, others may change it
+  return stream;
+}
+
+dnnl::memory::data_type dnnl_type(DType type) {
+  RR_CHECK(type == DType::f32 || type == DType::bf16, "operands of type ", name_of(type));
+  return type == DType::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+}
+
+dnnl::primitive_attr attributes(PostOp post_op) {
+  dnnl::primitive_attr attributes;
+  // Scratch belongs to the call, not to the primitive: several threads run one primitive at once.
+  attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
+  dnnl::post_ops ops;
+  if (post_op == PostOp::add) ops.append_sum(1.0f);
+#if DNNL_VERSION_MAJOR >= 3
+  if (post_op == PostOp::tanh) ops.append_eltwise(dnnl::algorithm::eltwise_tanh, 0.0f, 0.0f);
+  if (post_op == PostOp::sigmoid) ops.append_eltwise(dnnl::algorithm::eltwise_logistic, 0.0f, 0.0f);
+#else
+  if (post_op == PostOp::tanh) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_tanh, 0.0f, 0.0f);
+  if (post_op == PostOp::sigmoid) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_logistic, 0.0f, 0.0f);
+#endif
+  attributes.set_post_ops(ops);
+  return attributes;
+}
+
+dnnl::matmul::primitive_desc describe(const GemmShape& shape, const dnnl::memory::desc& weights) {
+  using Tag = dnnl::memory::format_tag;
+  omp_set_num_threads(1);  // the number is built into the primitive
+  const dnnl::memory::desc x({shape.rows, shape.k}, dnnl_type(shape.type), Tag::ab);
+  const dnnl::memory::desc y({shape.rows, shape.n}, dnnl_type(shape.y_type), Tag::ab);
+#if DNNL_VERSION_MAJOR >= 3
+  return dnnl::matmul::primitive_desc(engine(), x, weights, y, attributes(shape.post_op));
+#else
+  return dnnl::matmul::primitive_desc(dnnl::matmul::desc(x, weights, y), attributes(shape.post_op), engine());
+#endif
+}
+
+dnnl::memory::desc weights_of(Index n, Index k, DType type) {
+  const dnnl::memory::desc any({k, n}, dnnl_type(type), dnnl::memory::format_tag::any);
+  return describe({kReferenceRows, n, k, type, DType::f32, PostOp::none}, any).weights_desc();
+}
+
+// What has to agree before a slab of a packed matrix is itself a packed matrix.
+struct Blocking {
+  Index column_block = 1, row_block = 1;
+  std::vector<Index> inner;  // sizes and dimensions of the inner blocks
+  Index row_stride, column_stride;
+  bool operator==(const Blocking&) const = default;
+};
+
+Blocking blocking_of(const dnnl::memory::desc& desc) {
+#if DNNL_VERSION_MAJOR >= 3
+  const auto sizes = desc.get_inner_blks(), dims = desc.get_inner_idxs(), strides = desc.get_strides();
+  const int count = desc.get_inner_nblks();
+#else
+  const auto& blocking = desc.data.format_desc.blocking;
+  const auto &sizes = blocking.inner_blks, &dims = blocking.inner_idxs, &strides = blocking.strides;
+  const int count = blocking.inner_nblks;
+#endif
+  Blocking found;
+  for (int i = 0; i < count; ++i) {
+    (dims[i] == 1 ? found.column_block : found.row_block) *= sizes[i];
+    found.inner.insert(found.inner.end(), {sizes[i], dims[i]});
+  }
+  found.row_stride = strides[0], found.column_stride = strides[1];
+  return found;
+}
+
+class DnnlGemm final : public Gemm {
+ public:
+  explicit DnnlGemm(const GemmShape& shape)
+      : descriptor_(describe(shape, weights_of(shape.n, shape.k, shape.type))),
+        primitive_(descriptor_),
+        scratch_bytes_(static_cast<Index>(descriptor_.scratchpad_desc().get_size())) {}
+
+  void run(const void* x, const void* w, void* y) const override {
+    thread_local Buffer scratch;
+    if (scratch.bytes() < scratch_bytes_) scratch = Buffer(scratch_bytes_);
+    auto& stream = stream_of_thread();
+    // oneDNN has one type for memory that is read and memory that is written.
+    primitive_.execute(stream,
+                       {{DNNL_ARG_SRC, {descriptor_.src_desc(), engine(), const_cast<void*>(x)}},
+                        {DNNL_ARG_WEIGHTS, {descriptor_.weights_desc(), engine(), const_cast<void*>(w)}},
+                        {DNNL_ARG_DST, {descriptor_.dst_desc(), engine(), y}},
+                        {DNNL_ARG_SCRATCHPAD, {descriptor_.scratchpad_desc(), engine(), scratch.data()}}});
+    stream.wait();
+  }
+
+ private:
+  dnnl::matmul::primitive_desc descriptor_;
+  dnnl::matmul primitive_;
+  Index scratch_bytes_;
+};
+
+void check_runtime() {
+  const auto runtime = dnnl_version()->cpu_runtime;
+  RR_CHECK_INPUT(runtime == DNNL_RUNTIME_OMP || runtime == DNNL_RUNTIME_SEQ,
+                 "this oneDNN is built for another threading runtime (number ", runtime,
+                 "); build riverrun with a oneDNN for OpenMP or without threads, as Debian's libdnnl is");
+}
+
+}  // namespace
+
+bool gemm_exists(DType type) {
+  if (type != DType::f32 && type != DType::bf16) return false;
+  try {
+    return describe({kReferenceRows, 64, 64, type, DType::f32, PostOp::none},
+                    dnnl::memory::desc({64, 64}, dnnl_type(type), dnnl::memory::format_tag::any))
+               .get() != nullptr;
+  } catch (const dnnl::error& error) {
+    RR_CHECK(error.status == dnnl_unimplemented, "oneDNN: ", error.what());
+    return false;
+  }
+}
+
+bool gemm_is_fast(DType type) {
+  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto need = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
+  return type == DType::bf16 && (have & need) == need;  // a set of instruction sets, as bits
+}
+
+const Gemm& find_gemm(const GemmShape& shape) {
+  static std::mutex mutex;
+  static std::map<GemmShape, std::unique_ptr<Gemm>> made;
+  std::lock_guard lock(mutex);
+  auto& gemm = made[shape];
+  if (gemm == nullptr) {
+    check_runtime();
+    try {
+      gemm = std::make_unique<DnnlGemm>(shape);
+    } catch (const dnnl::error& error) {
+      throw Error(concat("oneDNN cannot make a product of ", shape.rows, " x ", shape.k, " with ", shape.n,
+                         " x ", shape.k, " in ", name_of(shape.type), ": ", error.what()));
+    }
+  }
+  return *gemm;
+}
+
+PackedLayout packed_layout(Index n, Index k, DType type) {
+  const auto whole = weights_of(n, k, type);
+  const Blocking blocking = blocking_of(whole);
+  const auto bytes = static_cast<Index>(whole.get_size());
+  const PackedLayout uncut = {bytes, n, bytes};
+  const Index granule = blocking.column_block;
+  if (granule == 1 || n <= granule) return uncut;
+  for (Index width = granule; width <= std::min(n, granule * kMostGranules); width *= 2) {
+    for (const Index columns : {width, n % width}) {
+      if (columns != 0 && blocking_of(weights_of(columns, k, type)) != blocking) return uncut;
+    }
+  }
+  return {bytes, granule, blocking.column_stride * size_of(type)};
+}
+
+void pack_slab(const void* w, Index row_stride, Index col_stride, Index n, Index k, DType type,
+               void* packed) {
+  const dnnl::memory::desc plain({k, n}, dnnl_type(type), dnnl::memory::dims{col_stride, row_stride});
+  const dnnl::memory from(plain, engine(), const_cast<void*>(w));
+  const dnnl::memory to(weights_of(n, k, type), engine(), packed);
+  auto& stream = stream_of_thread();
+  dnnl::reorder(from, to).execute(stream, const_cast<dnnl::memory&>(from), const_cast<dnnl::memory&>(to));
+  stream.wait();
+}
+
+}  // namespace riverrun::kernels::cpu

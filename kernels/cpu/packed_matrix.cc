@@ -1,0 +1,117 @@
+#include "kernels/cpu/packed_matrix.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+#include <vector>
+
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "kernels/cpu/convert.h"
+
+namespace riverrun::kernels::cpu {
+
+namespace {
+
+// Heights are rounded up so that few primitives serve every height.
+Index rounded_height(const CpuMatrix& w, Index rows) {
+  if (w.fixed_panels()) return kPanelRows;
+  return rows < 16 ? static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(rows)))
+                   : (rows + 15) / 16 * 16;
+}
+
+PostOp post_op_of(Epilogue epilogue) {
+  switch (epilogue) {
+    case Epilogue::add:
+      return PostOp::add;
+    case Epilogue::tanh:
+      return PostOp::tanh;
+    case Epilogue::sigmoid:
+      return PostOp::sigmoid;
+    default:
+      return PostOp::none;
+  }
+}
+
+std::byte* scratch_of(Buffer& buffer, Index bytes) {
+  if (buffer.bytes() < bytes) buffer = Buffer(bytes);
+  return buffer.data();
+}
+
+void copy_rows(const void* from, Index from_stride, void* to, Index to_stride, Index row_bytes, Index rows) {
+  for (Index m = 0; m < rows; ++m) {
+    std::memcpy(static_cast<std::byte*>(to) + m * to_stride,
+                static_cast<const std::byte*>(from) + m * from_stride, static_cast<std::size_t>(row_bytes));
+  }
+}
+
+// The panel's rows of x, followed by zeros up to `height` rows.
+const void* padded_x(const CpuMatrix& w, const Panel& panel, Index height) {
+  thread_local Buffer buffer;
+  const Index row_bytes = w.cols() * size_of(w.type());
+  std::byte* x = scratch_of(buffer, height * row_bytes);
+  std::memcpy(x, panel.x, static_cast<std::size_t>(panel.rows * row_bytes));
+  std::memset(x + panel.rows * row_bytes, 0, static_cast<std::size_t>((height - panel.rows) * row_bytes));
+  return x;
+}
+
+// A product whose y cannot be written where it belongs: it is padded, a slab of wider rows, or has an
+// epilogue of ours.
+void run_through_scratch(const CpuMatrix& w, const Panel& panel, const Gemm& gemm, const void* x,
+                         Index height) {
+  thread_local Buffer buffer;
+  const bool squared = panel.epilogue == Epilogue::relu_squared;
+  const Index size = squared ? 4 : size_of(panel.y_type);
+  std::byte* scratch = scratch_of(buffer, height * panel.columns * size);
+  auto* y = static_cast<std::byte*>(panel.y) + panel.column * size_of(panel.y_type);
+  const Index slab_bytes = panel.columns * size, y_bytes = w.rows() * size_of(panel.y_type);
+  if (panel.epilogue == Epilogue::add) {
+    copy_rows(y, y_bytes, scratch, slab_bytes, slab_bytes, panel.rows);
+    std::memset(scratch + panel.rows * slab_bytes, 0,
+                static_cast<std::size_t>((height - panel.rows) * slab_bytes));
+  }
+  gemm.run(x, w.slab(panel.column), scratch);
+  if (!squared) return copy_rows(scratch, slab_bytes, y, y_bytes, slab_bytes, panel.rows);
+  for (Index m = 0; m < panel.rows; ++m) {
+    relu_squared(reinterpret_cast<const float*>(scratch + m * slab_bytes), panel.columns, y + m * y_bytes,
+                 panel.y_type);
+  }
+}
+
+}  // namespace
+
+CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool)
+    : rows_(source.rows),
+      cols_(source.cols),
+      type_(operand),
+      layout_(packed_layout(rows_, cols_, operand)),
+      data_(layout_.bytes) {
+  const Index width = sliceable() ? 4 * layout_.granule : rows_;
+  std::vector<Buffer> converted(pool.threads());
+  pool.run((rows_ + width - 1) / width, [&](Index strip, int worker) {
+    const Index first = strip * width, count = std::min(width, rows_ - first);
+    std::byte* packed = data_.data() + first / layout_.granule * layout_.granule_bytes;
+    if (source.type == operand) {
+      const auto* rows =
+          static_cast<const std::byte*>(source.data) + first * source.row_stride * size_of(operand);
+      return pack_slab(rows, source.row_stride, source.col_stride, count, cols_, operand, packed);
+    }
+    std::byte* dense = scratch_of(converted[worker], width * cols_ * size_of(operand));
+    gather_rows(source, first, count, operand, dense);
+    pack_slab(dense, cols_, 1, count, cols_, operand, packed);
+  });
+}
+
+void run_panel(const CpuMatrix& w, const Panel& panel) {
+  const Index height = rounded_height(w, panel.rows);
+  const bool squared = panel.epilogue == Epilogue::relu_squared;
+  const DType y_type = squared ? DType::f32 : panel.y_type;
+  const Gemm& gemm =
+      find_gemm({height, panel.columns, w.cols(), w.type(), y_type, post_op_of(panel.epilogue)});
+  const void* x = height == panel.rows ? panel.x : padded_x(w, panel, height);
+  const bool dense_y = height == panel.rows && (panel.columns == w.rows() || panel.rows == 1);
+  if (squared || !dense_y) return run_through_scratch(w, panel, gemm, x, height);
+  gemm.run(x, w.slab(panel.column), static_cast<std::byte*>(panel.y) + panel.column * size_of(panel.y_type));
+}
+
+}  // namespace riverrun::kernels::cpu

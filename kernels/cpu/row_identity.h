@@ -1,0 +1,13 @@
+// The start-up test of the identity contract of kernels/matmul.h.
+#pragma once
+
+#include "kernels/cpu/packed_matrix.h"
+
+namespace riverrun::kernels::cpu {
+
+// Multiplies a few rows in panels of several heights, places and column slabs and compares bits. Where they
+// differ, fixes w's panels with a log line; throws Error when even that does not help. A shape is tested once
+// per process.
+void check_row_identity(CpuMatrix& w);
+
+}  // namespace riverrun::kernels::cpu

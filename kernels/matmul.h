@@ -1,0 +1,55 @@
+// Matrix products: activations times a weight matrix that was packed once.
+//
+//   y[m][n] = epilogue( sum_k x[m][k] * W[n][k] )
+//
+// Identity contract: row m of y depends on row m of x alone, with the same bits whatever M is, whichever row of the
+// call it is, and however many threads the stream has. Accumulation is fp32 (reference: fp64) in a fixed order.
+#pragma once
+
+#include <memory>
+
+#include "core/stream.h"
+#include "core/types.h"
+
+namespace riverrun::kernels {
+
+enum class Epilogue {
+  none,
+  add,           // y += product; y is fp32
+  tanh,
+  sigmoid,
+  relu_squared,  // max(0, product)^2
+};
+
+// A weight matrix W [rows, cols] (rows: outputs, cols: inputs) in the backend's own layout and the operand type.
+class PackedMatrix {
+ public:
+  virtual ~PackedMatrix() = default;
+  virtual Index rows() const = 0;
+  virtual Index cols() const = 0;
+  virtual DType type() const = 0;   // operand type
+  virtual Index bytes() const = 0;  // memory it holds
+};
+
+// Where the weights are read from: W[n][k] is element n * row_stride + k * col_stride of `data`, so that a matrix
+// stored [in, out] is packed by swapping the strides.
+struct MatrixSource {
+  const void* data;
+  DType type;  // f32, bf16 or f16
+  Index rows, cols, row_stride, col_stride;
+};
+
+struct MatmulArgs {
+  Index M;                // rows of x and y; 0 does nothing
+  const void* x;          // [M, cols] of w->type()
+  const PackedMatrix* w;  // [rows, cols]
+  void* y;                // [M, rows] of y_type; may not overlap x
+  DType y_type;           // f32, or the operand type; f32 for Epilogue::add
+  Epilogue epilogue;
+};
+
+// `operand` is f32, bf16 or f16; a type the machine cannot multiply throws InputError that says so.
+using PackMatrix = std::unique_ptr<PackedMatrix> (*)(const MatrixSource& source, DType operand, Stream stream);
+using Matmul = void (*)(const MatmulArgs& args, Stream stream);
+
+}  // namespace riverrun::kernels

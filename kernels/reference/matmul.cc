@@ -1,0 +1,80 @@
+#include <cmath>
+#include <vector>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "kernels/reference/table.h"
+
+namespace riverrun::kernels::reference {
+
+namespace {
+
+// Row-major [rows, cols], rounded to the operand type and widened again.
+class PlainMatrix final : public PackedMatrix {
+ public:
+  PlainMatrix(const MatrixSource& source, DType operand)
+      : rows_(source.rows), cols_(source.cols), type_(operand), data_(rows_ * cols_) {
+    for (Index n = 0; n < rows_; ++n) {
+      for (Index k = 0; k < cols_; ++k) {
+        alignas(float) std::byte bits[sizeof(float)];  // room for any operand type
+        store_float(bits, operand, 0,
+                    load_float(source.data, source.type, n * source.row_stride + k * source.col_stride));
+        data_[n * cols_ + k] = load_float(bits, operand, 0);
+      }
+    }
+  }
+
+  Index rows() const override { return rows_; }
+  Index cols() const override { return cols_; }
+  DType type() const override { return type_; }
+  Index bytes() const override { return data_.size() * Index{sizeof(float)}; }
+  const float* row(Index n) const { return data_.data() + n * cols_; }
+
+ private:
+  Index rows_, cols_;
+  DType type_;
+  Array<float> data_;
+};
+
+double apply(Epilogue epilogue, double product, double before) {
+  switch (epilogue) {
+    case Epilogue::none:
+      return product;
+    case Epilogue::add:
+      return before + product;
+    case Epilogue::tanh:
+      return std::tanh(product);
+    case Epilogue::sigmoid:
+      return 1 / (1 + std::exp(-product));
+    case Epilogue::relu_squared:
+      return product < 0 ? 0 : product * product;  // lets a NaN through
+  }
+  RR_CHECK(false, "epilogue ", static_cast<int>(epilogue));
+}
+
+}  // namespace
+
+std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream) {
+  return std::make_unique<PlainMatrix>(source, operand);
+}
+
+void matmul(const MatmulArgs& args, Stream) {
+  const auto* w = dynamic_cast<const PlainMatrix*>(args.w);
+  RR_CHECK(w != nullptr, "a matrix packed by another backend");
+  RR_CHECK(args.y_type == DType::f32 || (args.y_type == w->type() && args.epilogue != Epilogue::add),
+           "y of type ", name_of(args.y_type));
+  std::vector<double> x(w->cols());
+  for (Index m = 0; m < args.M; ++m) {
+    for (Index k = 0; k < w->cols(); ++k) x[k] = load_float(args.x, w->type(), m * w->cols() + k);
+    for (Index n = 0; n < w->rows(); ++n) {
+      const float* row = w->row(n);
+      double product = 0;
+      for (Index k = 0; k < w->cols(); ++k) product += x[k] * row[k];
+      const Index at = m * w->rows() + n;
+      const double before = args.epilogue == Epilogue::add ? load_float(args.y, DType::f32, at) : 0.0f;
+      store_float(args.y, args.y_type, at, static_cast<float>(apply(args.epilogue, product, before)));
+    }
+  }
+}
+
+}  // namespace riverrun::kernels::reference

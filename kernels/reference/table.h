@@ -1,0 +1,23 @@
+// The reference backend: plain loops, one thread, fp64 where sums are taken. Slow; the oracle of the other
+// backends.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace riverrun::kernels::reference {
+
+const KernelTable& table();
+
+// The slots of the table; contracts are in kernels/*.h.
+std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream);
+void matmul(const MatmulArgs& args, Stream stream);
+void layer_norm(const LayerNormArgs& args, Stream stream);
+void embed(const EmbedArgs& args, Stream stream);
+void shift_mix(const ShiftMixArgs& args, Stream stream);
+void wkv7_inputs(const Wkv7InputsArgs& args, Stream stream);
+void wkv7(const Wkv7Args& args, Stream stream);
+void wkv7_readout(const Wkv7ReadoutArgs& args, Stream stream);
+void log_prob(const LogProbArgs& args, Stream stream);
+void sum_rows(const SumRowsArgs& args, Stream stream);
+
+}  // namespace riverrun::kernels::reference

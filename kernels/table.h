@@ -1,0 +1,45 @@
+// KernelTable: one slot per operation; a backend is one table.
+#pragma once
+
+#include <span>
+#include <string>
+
+#include "kernels/matmul.h"
+#include "kernels/norm.h"
+#include "kernels/readout.h"
+#include "kernels/wkv7.h"
+
+namespace riverrun::kernels {
+
+struct KernelTable {
+  const char* backend;
+  DeviceKind device;
+  // Whether this machine multiplies operands of the type, and whether it does so faster than fp32.
+  bool (*multiplies)(DType operand);
+  bool (*multiplies_fast)(DType operand);
+
+  PackMatrix pack_matrix;
+  Matmul matmul;
+  LayerNorm layer_norm;
+  Embed embed;
+  ShiftMix shift_mix;
+  Wkv7Inputs wkv7_inputs;
+  Wkv7 wkv7;
+  Wkv7Readout wkv7_readout;
+  LogProb log_prob;
+  SumRows sum_rows;
+};
+
+// Known backends, built or not.
+struct Backend {
+  const char* name;             // "reference", "cpu", "cuda"
+  const KernelTable* table;     // null: not in this build
+  const char* how_to_build;
+};
+std::span<const Backend> known_backends();
+
+// The table of that name. "auto" is the fastest this build has for a machine without a GPU. InputError for an
+// unknown name or one that is not in this build, saying how to build it.
+const KernelTable& find_backend(const std::string& name);
+
+}  // namespace riverrun::kernels

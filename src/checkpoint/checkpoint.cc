@@ -1,0 +1,171 @@
+#include "checkpoint/checkpoint.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+#include <cstring>
+#include <span>
+#include <string_view>
+
+#include "checkpoint/formats.h"
+#include "checkpoint/layout.h"
+#include "core/error.h"
+
+namespace riverrun::checkpoint {
+namespace {
+
+static_assert(std::endian::native == std::endian::little,
+              "weight files are little-endian and are used in place");
+
+using Bytes = std::span<const std::byte>;
+
+bool starts_with(Bytes bytes, std::string_view magic, std::size_t at = 0) {
+  return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
+}
+
+std::unique_ptr<Checkpoint> refuse_legacy_pth(std::shared_ptr<const MappedFile> file) {
+  throw InputError(concat(file->path(),
+                          " is a .pth in the format of PyTorch before 1.6 (or a bare pickle), which is "
+                          "not supported; load it with a current PyTorch and torch.save it again"));
+}
+
+struct Format {
+  const char* name;
+  bool (*recognises)(Bytes file);
+  std::unique_ptr<Checkpoint> (*read)(std::shared_ptr<const MappedFile> file);
+};
+
+// The first that recognises the file reads it. A safetensors header of 640 bytes starts like a protocol 2
+// pickle, so safetensors, which shows its first brace, is asked before.
+constexpr Format kFormats[] = {
+    {"pth (zip)", [](Bytes file) { return starts_with(file, "PK\x03\x04"); }, read_pth},
+    {"safetensors", [](Bytes file) { return starts_with(file, "{", 8); }, read_safetensors},
+    {"pth (legacy)", [](Bytes file) { return starts_with(file, "\x80\x02"); }, refuse_legacy_pth},
+};
+
+// Whether the shapes are the same give or take dimensions of size 1; -1 is one dimension of any size.
+bool same_shape(std::span<const Index> expected, std::span<const Index> found) {
+  if (expected.empty() && found.empty()) return true;
+  if (!expected.empty() && !found.empty() && (expected[0] == -1 || expected[0] == found[0]) &&
+      same_shape(expected.subspan(1), found.subspan(1))) {
+    return true;
+  }
+  if (!expected.empty() && expected[0] == 1 && same_shape(expected.subspan(1), found)) return true;
+  return !found.empty() && found[0] == 1 && same_shape(expected, found.subspan(1));
+}
+
+bool lies_in(const MappedFile& file, const Tensor& tensor) {
+  const Index extent = checked_extent(tensor.name, tensor.shape, tensor.strides);
+  const auto first = reinterpret_cast<std::uintptr_t>(tensor.data);
+  const auto begin = reinterpret_cast<std::uintptr_t>(file.bytes().data());
+  const auto room = static_cast<std::uintptr_t>(file.bytes().size());
+  return first >= begin && first - begin <= room &&
+         static_cast<std::uintptr_t>(extent * size_of(tensor.dtype)) <= room - (first - begin);
+}
+
+template <std::size_t kBytes>
+void copy_strided(const Tensor& tensor, std::size_t d, const std::byte* from, std::byte*& to) {
+  if (d == tensor.shape.size()) {
+    std::memcpy(to, from, kBytes);
+    to += kBytes;
+    return;
+  }
+  for (Index i = 0; i < tensor.shape[d]; ++i) {
+    copy_strided<kBytes>(tensor, d + 1, from + i * tensor.strides[d] * static_cast<Index>(kBytes), to);
+  }
+}
+
+}  // namespace
+
+Index Tensor::size() const {
+  if (std::find(shape.begin(), shape.end(), 0) != shape.end()) return 0;
+  Index size = 1;
+  for (const Index n : shape) size *= n;
+  return size;
+}
+
+bool Tensor::contiguous() const {
+  if (size() == 0) return true;
+  Index dense = 1;
+  for (std::size_t d = shape.size(); d-- > 0;) {
+    if (shape[d] != 1 && strides[d] != dense) return false;
+    dense *= shape[d];
+  }
+  return true;
+}
+
+std::string shape_text(const std::vector<Index>& shape) {
+  std::string text = "[";
+  for (const Index n : shape) text += concat(text.size() > 1 ? ", " : "", n);
+  return text + "]";
+}
+
+void copy_elements(const Tensor& tensor, void* to) {
+  const Index size = tensor.size();
+  if (size == 0) return;
+  if (tensor.contiguous()) {
+    std::memcpy(to, tensor.data, static_cast<std::size_t>(size * size_of(tensor.dtype)));
+    return;
+  }
+  auto* out = static_cast<std::byte*>(to);
+  switch (size_of(tensor.dtype)) {
+    case 8:
+      return copy_strided<8>(tensor, 0, tensor.data, out);
+    case 4:
+      return copy_strided<4>(tensor, 0, tensor.data, out);
+    case 2:
+      return copy_strided<2>(tensor, 0, tensor.data, out);
+    default:
+      return copy_strided<1>(tensor, 0, tensor.data, out);
+  }
+}
+
+Checkpoint::Checkpoint(std::string path, std::string container,
+                       std::vector<std::shared_ptr<const MappedFile>> files,
+                       std::map<std::string, Tensor> tensors)
+    : path_(std::move(path)),
+      container_(std::move(container)),
+      files_(std::move(files)),
+      tensors_(std::move(tensors)) {
+  for (const auto& [name, tensor] : tensors_) {
+    RR_CHECK(name == tensor.name, "tensor ", tensor.name, " of ", path_, " is filed as ", name);
+    RR_CHECK(
+        std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return lies_in(*file, tensor); }),
+        "tensor ", name, " lies outside ", path_);
+  }
+}
+
+const Tensor* Checkpoint::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second;
+}
+
+const Tensor& Checkpoint::require(const std::string& name, const std::vector<Index>& shape) const {
+  const Tensor* const tensor = find(name);
+  RR_CHECK_INPUT(tensor, path_, ": there is no tensor ", name, " (expected with shape ", shape_text(shape),
+                 ")");
+  RR_CHECK_INPUT(same_shape(shape, tensor->shape), path_, ": tensor ", name, " has shape ",
+                 shape_text(tensor->shape), ", expected ", shape_text(shape),
+                 std::find(shape.begin(), shape.end(), -1) != shape.end() ? " (-1: any)" : "");
+  return *tensor;
+}
+
+void Checkpoint::release(const Tensor& tensor) const {
+  const Index bytes = checked_extent(tensor.name, tensor.shape, tensor.strides) * size_of(tensor.dtype);
+  for (const auto& file : files_) {
+    if (lies_in(*file, tensor)) file->release(tensor.data, static_cast<std::size_t>(bytes));
+  }
+}
+
+std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
+  auto file = std::make_shared<const MappedFile>(path);
+  for (const Format& format : kFormats) {
+    if (format.recognises(file->bytes())) return format.read(std::move(file));
+  }
+  std::string known;
+  for (const Format& format : kFormats) known += (known.empty() ? "" : ", ") + std::string(format.name);
+  throw InputError(concat(path, " (", file->bytes().size(), " bytes) is no weight file of a known format (",
+                          known, "); was it downloaded completely?"));
+}
+
+}  // namespace riverrun::checkpoint

@@ -1,0 +1,117 @@
+// .safetensors: the length of a header (8 bytes, little-endian), the header, a JSON object
+// {"name": {"dtype": "BF16", "shape": [2, 3], "data_offsets": [begin, end]}, ..., "__metadata__": {...}},
+// then the tensors, row-major; offsets count from the end of the header.
+// Source: README of huggingface/safetensors.
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "checkpoint/formats.h"
+#include "checkpoint/layout.h"
+#include "core/error.h"
+
+namespace riverrun::checkpoint {
+namespace {
+
+using nlohmann::json;
+
+constexpr std::uint64_t kMaxHeader = std::uint64_t{32} << 20;  // 61 layers of weights need 0.3 MB
+constexpr int kMaxDepth = 4;                                   // the header has three levels
+
+struct NamedType {
+  const char* name;
+  DType dtype;
+};
+constexpr NamedType kTypes[] = {{"F64", DType::f64},     {"F32", DType::f32}, {"BF16", DType::bf16},
+                                {"F16", DType::f16},     {"I64", DType::i64}, {"I32", DType::i32},
+                                {"I16", DType::i16},     {"I8", DType::i8},   {"U8", DType::u8},
+                                {"BOOL", DType::boolean}};
+
+DType parse_type(const std::string& where, const std::string& name) {
+  for (const NamedType& type : kTypes) {
+    if (name == type.name) return type.dtype;
+  }
+  throw InputError(concat(where, " has element type ", name, ", which is not supported"));
+}
+
+// The header, with neither deep nesting nor a name that comes twice, of which a JSON parser keeps the last.
+json parse_header(const std::string& path, const char* begin, const char* end) {
+  std::set<std::string> names;
+  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
+    RR_CHECK_INPUT(depth <= kMaxDepth, path, ": its header is nested too deeply");
+    if (event == json::parse_event_t::key && depth == 1) {
+      const auto& name = parsed.get_ref<const std::string&>();
+      RR_CHECK_INPUT(names.insert(name).second, path, " holds two tensors named ", name);
+    }
+    return true;
+  };
+  try {
+    json header = json::parse(begin, end, check);
+    RR_CHECK_INPUT(header.is_object(), path, ": its header is no JSON object");
+    return header;
+  } catch (const json::exception& error) {
+    const std::string reason = error.what();  // may quote the whole header
+    throw InputError(concat(path, ": its header is not valid JSON: ", reason.substr(0, 200)));
+  }
+}
+
+// A number that is a whole one from 0 to what an Index holds.
+Index parse_count(const std::string& where, const json& value) {
+  RR_CHECK_INPUT(value.is_number_unsigned() && value.get<std::uint64_t>() <= std::uint64_t{INT64_MAX}, where,
+                 " has a shape or data_offsets with something else than whole numbers from 0 up");
+  return static_cast<Index>(value.get<std::uint64_t>());
+}
+
+Tensor make_tensor(const std::string& path, const std::string& name, const json& entry,
+                   std::span<const std::byte> data) {
+  const std::string where = concat(path, ": tensor ", name);
+  const auto field = [&](const char* key, json::value_t type) -> const json& {
+    const auto found = entry.is_object() ? entry.find(key) : entry.end();
+    RR_CHECK_INPUT(found != entry.end() && found->type() == type, where, " has no proper \"", key, "\"");
+    return *found;
+  };
+  Tensor tensor;
+  tensor.name = name;
+  tensor.dtype = parse_type(where, field("dtype", json::value_t::string).get<std::string>());
+  const json& shape = field("shape", json::value_t::array);
+  RR_CHECK_INPUT(shape.size() <= kMaxRank, where, " has ", shape.size(), " dimensions, more than ", kMaxRank);
+  for (const json& dimension : shape) tensor.shape.push_back(parse_count(where, dimension));
+  const json& offsets = field("data_offsets", json::value_t::array);
+  RR_CHECK_INPUT(offsets.size() == 2, where, " has ", offsets.size(), " data_offsets, expected 2");
+  const Index begin = parse_count(where, offsets[0]), end = parse_count(where, offsets[1]);
+  RR_CHECK_INPUT(begin <= end && end <= static_cast<Index>(data.size()), where, " has data_offsets ", begin,
+                 " to ", end, ", outside the ", data.size(),
+                 " bytes of data; was the file downloaded completely?");
+  const Index bytes = checked_size(where, tensor.shape) * size_of(tensor.dtype);
+  RR_CHECK_INPUT(end - begin == bytes, where, " of shape ", shape_text(tensor.shape), " and type ",
+                 name_of(tensor.dtype), " takes ", bytes, " bytes, but its data_offsets span ", end - begin);
+  tensor.strides = dense_strides(tensor.shape);
+  tensor.data = data.data() + begin;
+  return tensor;
+}
+
+}  // namespace
+
+std::unique_ptr<Checkpoint> read_safetensors(std::shared_ptr<const MappedFile> file) {
+  const std::string& path = file->path();
+  const auto bytes = file->bytes();
+  std::uint64_t length = 0;
+  RR_CHECK_INPUT(bytes.size() >= sizeof length, path, " is too short for a safetensors file");
+  std::memcpy(&length, bytes.data(), sizeof length);
+  RR_CHECK_INPUT(length <= kMaxHeader, path, ": its safetensors header claims ", length, " bytes, more than ",
+                 kMaxHeader);
+  RR_CHECK_INPUT(length <= bytes.size() - sizeof length, path,
+                 " ends inside its header; was it downloaded completely?");
+  const char* const begin = reinterpret_cast<const char*>(bytes.data()) + sizeof length;
+  const json header = parse_header(path, begin, begin + length);
+
+  std::map<std::string, Tensor> tensors;
+  for (const auto& [name, entry] : header.items()) {
+    if (name == "__metadata__") continue;
+    tensors.emplace(name, make_tensor(path, name, entry, bytes.subspan(sizeof length + length)));
+  }
+  RR_CHECK_INPUT(!tensors.empty(), path, " holds no tensor");
+  return std::make_unique<Checkpoint>(path, "safetensors", std::vector{file}, std::move(tensors));
+}
+
+}  // namespace riverrun::checkpoint

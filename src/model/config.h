@@ -1,0 +1,34 @@
+// Config: what a checkpoint's names and shapes say about the model.
+#pragma once
+
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+#include "core/types.h"
+
+namespace riverrun::model {
+
+struct Config {
+  std::string generation;  // "rwkv7"
+  Index layers = 0;        // L
+  Index channels = 0;      // D = heads * head_size
+  Index heads = 0;         // H
+  Index head_size = 0;     // N
+  Index ffn = 0;           // F
+  Index vocab = 0;         // V, rows of the embedding
+  Index rank_decay = 0, rank_rate = 0, rank_value = 0, rank_gate = 0;  // inner sizes of the LoRA pairs w, a, v, g
+  bool has_head = false;   // without one a model embeds, but neither scores nor generates
+  DType weights = DType::f32;       // as stored
+  float norm_eps = 1e-5f;           // LayerNorm
+  float group_norm_eps = 64e-5f;    // of ln_x; not stored in checkpoints, the same in all released ones
+  Index parameters = 0;
+};
+
+// Which generation the tensor names are, from the full set of names: "rwkv4", "rwkv5", "rwkv6", "rwkv7". InputError
+// when they are none, or one whose state is not compact.
+std::string detect_generation(const checkpoint::Checkpoint& file);
+
+// One past the largest block number; InputError unless 0, 1, ... are all there.
+Index count_layers(const checkpoint::Checkpoint& file);
+
+}  // namespace riverrun::model

@@ -1,0 +1,100 @@
+// Model: an RWKV network of any generation, as the ring sees it.
+//
+// A block of tokens goes through the layers in six steps each, cut where something arrives from the rank that has
+// the document's previous slice, or can leave for the rank that has the next one:
+//
+//   mix_time      LayerNorm, token shift, lerps        needs the time-mix row, gives the next one
+//   project       projections, LoRAs                   needs nothing
+//   pass_state    the recurrence, part by part         needs the parts' state, gives the next one
+//   read_out      group norm, gate, output projection  needs nothing
+//   mix_channel   LayerNorm, token shift, lerps        needs the channel-mix row, gives the next one
+//   feed_forward  channel mix                          needs nothing
+//
+// A Model is read-only once loaded and may be used by several rank-threads at once, each with a Workspace of its own.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "checkpoint/checkpoint.h"
+#include "core/stream.h"
+#include "kernels/segment.h"
+#include "kernels/table.h"
+#include "model/config.h"
+#include "model/state.h"
+
+namespace riverrun::model {
+
+// The activations of one block on its way through the layers: allocated once, for up to `capacity` tokens.
+class Workspace {
+ public:
+  virtual ~Workspace() = default;
+  virtual Index bytes() const = 0;
+};
+
+class Model {
+ public:
+  virtual ~Model() = default;
+
+  const Config& config() const { return config_; }
+  DType precision() const { return precision_; }
+  const StateShape& state_shape() const { return state_shape_; }
+  virtual Index weight_bytes() const = 0;
+
+  virtual std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const = 0;
+
+  // Takes in a block: ids [M], each below config().vocab, M at most the capacity; the segments cover [0, M). Both
+  // are copied.
+  virtual void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const = 0;
+
+  // Pointers are per segment, in the order of start(): null in means zeros (the document starts here), null out
+  // means not wanted. In and out may be the same memory.
+  using In = const float* const*;
+  using Out = float* const*;
+  virtual void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const = 0;
+  virtual void project(Workspace& workspace, Index layer) const = 0;
+  // Parts [first_part, first_part + parts) of the state; the pointers are to the first of them.
+  virtual void pass_state(Workspace& workspace, Index layer, Index first_part, Index parts, In state, Out next_state) const = 0;
+  virtual void read_out(Workspace& workspace, Index layer) const = 0;
+  virtual void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const = 0;
+  virtual void feed_forward(Workspace& workspace, Index layer) const = 0;
+
+  // The time-mix row that layer 0 hands on after token `id`: it depends on nothing else.
+  virtual void first_layer_row(Workspace& workspace, TokenId id, float* row) const = 0;
+
+  // After the last layer. The final LayerNorm of rows [first, first + rows) into `hidden` [rows, D], fp32.
+  virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
+  // Natural-log probability of targets[i] after row first + i. Needs a head.
+  virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
+
+ protected:
+  Model(Config config, StateShape state_shape, DType precision)
+      : config_(std::move(config)), state_shape_(state_shape), precision_(precision) {}
+  Config config_;
+  StateShape state_shape_;
+  DType precision_;
+};
+
+struct LoadOptions {
+  std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
+  bool need_head = false;          // pack the head: scoring and generating
+};
+
+// Reads and packs the weights of a checkpoint of any known generation for `kernels`. InputError when tensors are
+// missing or misshapen, when a head is needed but not there, or the precision cannot be had on this machine.
+std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
+                                  const LoadOptions& options);
+
+// What can be said from names and shapes, without reading the weights.
+Config read_config(const checkpoint::Checkpoint& file);
+StateShape state_shape(const Config& config);
+
+// Work and memory of a model, for forecasts.
+struct Cost {
+  double layer_flops, state_flops, head_flops;  // for one token: products of all layers; recurrences; the head
+  Index weight_bytes, activation_bytes;         // all weights in the operand type; activations of one token
+};
+Cost estimate_cost(const Config& config, DType operand);
+
+}  // namespace riverrun::model

@@ -1,0 +1,76 @@
+// The generations that this build can run: one line each.
+
+#include <array>
+
+#include "core/error.h"
+#include "model/model.h"
+#include "model/rwkv7.h"
+
+namespace riverrun::model {
+
+namespace {
+
+struct Generation {
+  const char* name;
+  Config (*read_config)(const checkpoint::Checkpoint& file);
+  StateShape (*state_shape)(const Config& config);
+  Cost (*cost)(const Config& config, DType operand);
+  std::unique_ptr<Model> (*load)(const checkpoint::Checkpoint& file, const Config& config, const kernels::KernelTable& kernels,
+                                 Stream stream, DType operand, bool need_head);
+};
+
+constexpr std::array kGenerations = {
+    Generation{"rwkv7", read_rwkv7_config, rwkv7_state_shape, rwkv7_cost, load_rwkv7},
+};
+
+const Generation& find_generation(const std::string& name, const std::string& path) {
+  std::string known;
+  for (const Generation& generation : kGenerations) {
+    if (name == generation.name) return generation;
+    known += concat(known.empty() ? "" : ", ", generation.name);
+  }
+  throw InputError(concat(path, ": this is an ", name, " checkpoint, which this version does not run yet; it runs: ", known));
+}
+
+DType choose_precision(const std::string& name, const Config& config, const kernels::KernelTable& kernels) {
+  DType type;
+  if (name == "auto") {
+    // bf16 weights lose nothing as bf16 operands; anything else is computed as the fp32 reference.
+    type = config.weights == DType::bf16 && kernels.multiplies_fast(DType::bf16) ? DType::bf16 : DType::f32;
+  } else if (name == "fp32") {
+    type = DType::f32;
+  } else if (name == "bf16") {
+    type = DType::bf16;
+  } else if (name == "fp16") {
+    type = DType::f16;
+  } else {
+    throw InputError("precision '" + name + "' is none of auto, fp32, bf16, fp16");
+  }
+  RR_CHECK_INPUT(kernels.multiplies(type), "the ", kernels.backend, " backend cannot multiply ", name_of(type),
+                 " on this machine; use --precision fp32");
+  return type;
+}
+
+}  // namespace
+
+Config read_config(const checkpoint::Checkpoint& file) {
+  Config config = find_generation(detect_generation(file), file.path()).read_config(file);
+  for (const auto& [name, tensor] : file.tensors()) config.parameters += tensor.size();
+  return config;
+}
+
+StateShape state_shape(const Config& config) { return find_generation(config.generation, "").state_shape(config); }
+
+Cost estimate_cost(const Config& config, DType operand) { return find_generation(config.generation, "").cost(config, operand); }
+
+std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
+                                  const LoadOptions& options) {
+  const auto file = checkpoint::open_checkpoint(path);
+  const Generation& generation = find_generation(detect_generation(*file), path);
+  const Config config = read_config(*file);
+  RR_CHECK_INPUT(config.has_head || !options.need_head, path,
+                 ": there is no head.weight, so this model embeds but cannot score or generate");
+  return generation.load(*file, config, kernels, stream, choose_precision(options.precision, config, kernels), options.need_head);
+}
+
+}  // namespace riverrun::model

@@ -1,0 +1,94 @@
+#include "model/weights.h"
+
+#include <vector>
+
+#include "core/error.h"
+
+namespace riverrun::model {
+
+namespace {
+
+bool is_float(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
+
+// Strides of the dimensions that are not 1: what is left of [1, 1, D] is one dimension.
+std::vector<Index> real_strides(const checkpoint::Tensor& tensor) {
+  std::vector<Index> strides;
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i) {
+    if (tensor.shape[i] != 1) strides.push_back(tensor.strides[i]);
+  }
+  return strides;
+}
+
+// The strides of a tensor seen as [rows, cols], either of which may be 1 and thus gone from real_strides.
+std::pair<Index, Index> matrix_strides(const checkpoint::Tensor& tensor, Index rows, Index cols) {
+  const auto strides = real_strides(tensor);
+  std::size_t next = 0;
+  const Index row_stride = rows == 1 ? 0 : strides.at(next++);
+  const Index col_stride = cols == 1 ? 1 : strides.at(next++);
+  return {row_stride, col_stride};
+}
+
+}  // namespace
+
+// The elements, row-major, in the tensor's own type.
+Buffer WeightLoader::take(const checkpoint::Tensor& tensor) {
+  RR_CHECK_INPUT(is_float(tensor.dtype), file_.path(), ": ", tensor.name, " has elements of type ", name_of(tensor.dtype),
+                 ", not fp32, bf16 or fp16");
+  Buffer values(tensor.size() * size_of(tensor.dtype));
+  checkpoint::copy_elements(tensor, values.data());
+  file_.release(tensor);
+  return values;
+}
+
+Array<float> WeightLoader::vector(const std::string& name, const std::vector<Index>& shape) {
+  const checkpoint::Tensor& tensor = file_.require(name, shape);
+  const Buffer stored = take(tensor);
+  Array<float> values(tensor.size());
+  for (Index i = 0; i < values.size(); ++i) values[i] = load_float(stored.data(), tensor.dtype, i);
+  bytes_ += values.size() * Index{sizeof(float)};
+  return values;
+}
+
+std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack(const checkpoint::Tensor& tensor, Index rows, Index cols,
+                                                          Index row_stride, Index col_stride) {
+  RR_CHECK_INPUT(is_float(tensor.dtype), file_.path(), ": ", tensor.name, " has elements of type ", name_of(tensor.dtype),
+                 ", not fp32, bf16 or fp16");
+  auto packed = kernels_.pack_matrix({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride}, operand_, stream_);
+  bytes_ += packed->bytes();
+  return packed;
+}
+
+// Packs straight from the file where its bytes are aligned for their type, as they nearly always are.
+std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoint::Tensor& tensor, Index stored_rows,
+                                                                 Index stored_cols, bool transposed) {
+  auto [row_stride, col_stride] = matrix_strides(tensor, stored_rows, stored_cols);
+  checkpoint::Tensor source = tensor;
+  Buffer copy;
+  if (reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
+    copy = take(tensor);
+    source.data = copy.data();
+    row_stride = stored_cols, col_stride = 1;
+  }
+  auto packed = transposed ? pack(source, stored_cols, stored_rows, col_stride, row_stride)
+                           : pack(source, stored_rows, stored_cols, row_stride, col_stride);
+  file_.release(tensor);
+  return packed;
+}
+
+std::unique_ptr<kernels::PackedMatrix> WeightLoader::matrix(const std::string& name, Index rows, Index cols) {
+  return pack_stored(file_.require(name, {rows, cols}), rows, cols, false);
+}
+
+std::unique_ptr<kernels::PackedMatrix> WeightLoader::transposed_matrix(const std::string& name, Index rows, Index cols) {
+  return pack_stored(file_.require(name, {cols, rows}), cols, rows, true);
+}
+
+Buffer WeightLoader::table(const std::string& name, Index rows, Index cols, DType& type) {
+  const checkpoint::Tensor& tensor = file_.require(name, {rows, cols});
+  type = tensor.dtype;
+  Buffer values = take(tensor);
+  bytes_ += values.bytes();
+  return values;
+}
+
+}  // namespace riverrun::model

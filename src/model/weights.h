@@ -1,0 +1,46 @@
+// Weights: from named tensors of a checkpoint to what the kernels take.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "checkpoint/checkpoint.h"
+#include "core/buffer.h"
+#include "kernels/table.h"
+
+namespace riverrun::model {
+
+// Takes tensors out of a checkpoint one after the other and gives their pages back, so that a load peaks near the
+// size of what is kept. Counts the bytes it hands out.
+class WeightLoader {
+ public:
+  WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, Stream stream)
+      : file_(file), kernels_(kernels), operand_(operand), stream_(stream) {}
+
+  // All elements as fp32, row-major; dimensions of size 1 do not count in the comparison of shapes.
+  Array<float> vector(const std::string& name, const std::vector<Index>& shape);
+  // W [rows, cols] stored as [out, in].
+  std::unique_ptr<kernels::PackedMatrix> matrix(const std::string& name, Index rows, Index cols);
+  // W [rows, cols] stored as [in, out], the other way round.
+  std::unique_ptr<kernels::PackedMatrix> transposed_matrix(const std::string& name, Index rows, Index cols);
+  // A table [rows, cols] as it is stored: rows dense, in the file's element type.
+  Buffer table(const std::string& name, Index rows, Index cols, DType& type);
+
+  Index bytes() const { return bytes_; }
+
+ private:
+  Buffer take(const checkpoint::Tensor& tensor);
+  std::unique_ptr<kernels::PackedMatrix> pack_stored(const checkpoint::Tensor& tensor, Index stored_rows, Index stored_cols,
+                                                     bool transposed);
+  std::unique_ptr<kernels::PackedMatrix> pack(const checkpoint::Tensor& tensor, Index rows, Index cols, Index row_stride,
+                                              Index col_stride);
+
+  const checkpoint::Checkpoint& file_;
+  const kernels::KernelTable& kernels_;
+  DType operand_;
+  Stream stream_;
+  Index bytes_ = 0;
+};
+
+}  // namespace riverrun::model

@@ -1,0 +1,148 @@
+// Writer::create: the one time a file's metadata is written.
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <functional>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "output/hdf5_file.h"
+#include "output/metadata.h"
+#include "output/utf8.h"
+#include "output/writer.h"
+
+namespace riverrun::output {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr Index kUnset = 0x7269766572727565;  // `complete` until it has been found in the file
+constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
+
+// Removes the half-made file when anything goes wrong.
+class Creating {
+ public:
+  explicit Creating(std::string path) : path_(std::move(path)) {
+    if (std::remove(path_.c_str()) == 0) log_warning(path_, ": left behind by an earlier run, replaced");
+    const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (descriptor < 0) throw InputError(with_errno(path_ + ": cannot create"));
+    ::close(descriptor);
+  }
+  ~Creating() {
+    if (!renamed_) std::remove(path_.c_str());
+  }
+  void rename_to(const std::string& final_path) {
+    if (std::rename(path_.c_str(), final_path.c_str()) != 0) {
+      throw Error(with_errno(concat(path_, ": cannot rename to ", final_path)));
+    }
+    renamed_ = true;
+    sync_directory_of(final_path);
+  }
+  const std::string& path() const { return path_; }
+
+ private:
+  std::string path_;
+  bool renamed_ = false;
+};
+
+void check_place(const std::string& path, bool replace) {
+  std::error_code ignored;
+  const auto state = fs::symlink_status(path, ignored);
+  RR_CHECK_INPUT(!fs::is_directory(state), path, ": is a directory; the output is a file");
+  RR_CHECK_INPUT(replace || !fs::exists(state), path,
+                 ": exists already; continue it with --resume, or replace it with --overwrite");
+}
+
+// Writes all metadata; the datasets then know where their data lies.
+std::vector<Dataset> write_metadata(const std::string& path, const FileSpec& spec) {
+  Hdf5File file = Hdf5File::create(path);
+  file.add_attribute({"schema", kSchema});
+  file.add_attribute({"job", spec.job});
+  for (const auto& attribute : spec.attributes) {
+    file.add_attribute(attribute);
+    const auto* text = std::get_if<std::string>(&attribute.value);
+    if (text && static_cast<Index>(text->size()) > kMostAttributeBytes) {
+      log_warning(path, ": attribute ", attribute.name, " has ", text->size(), " bytes and is cut to ",
+                  kMostAttributeBytes);
+    }
+  }
+  file.add_attribute({"complete", kUnset});
+  auto datasets = datasets_of(spec);
+  std::string group;
+  for (auto& dataset : datasets) {
+    const std::string parent = dataset.path.substr(0, dataset.path.rfind('/'));
+    if (!parent.empty() && parent != group) file.add_group(parent);
+    group = parent;
+    dataset.offset = file.add_dataset(dataset);
+  }
+  file.close();
+  return datasets;
+}
+
+// Writes a whole dataset through a buffer. `row(i)` may return fewer bytes than a row has.
+void write_rows(RawFile& file, const Dataset& dataset, const std::function<std::string(Index)>& row) {
+  const auto width = static_cast<std::size_t>(dataset.row_bytes());
+  std::string buffer;
+  Index at = dataset.offset;
+  for (Index i = 0; i < dataset.rows(); ++i) {
+    const std::string bytes = row(i);
+    buffer.append(bytes).append(width - bytes.size(), '\0');
+    if (buffer.size() < kBufferBytes && i + 1 < dataset.rows()) continue;
+    file.write(std::as_bytes(std::span(buffer)), at, dataset.path);
+    at += static_cast<Index>(buffer.size());
+    buffer.clear();
+  }
+}
+
+void write_known(RawFile& file, const std::vector<Dataset>& datasets, const FileSpec& spec) {
+  const auto list_of = [&](const std::string& path) -> std::vector<Index> {
+    if (path == "/documents/tokens") return spec.tokens;
+    if (path == "/documents/bytes") return spec.bytes;
+    if (path == "/windows/document") return spec.windows->document;
+    if (path == "/windows/first_token") return spec.windows->first_token;
+    if (path == "/windows/tokens") return spec.windows->tokens;
+    if (path == "/scores/offset") return score_offsets(spec.tokens);
+    return {};
+  };
+  for (const auto& dataset : datasets) {
+    if (dataset.path == "/documents/id") {
+      write_rows(file, dataset, [&](Index i) { return valid_utf8(spec.ids[i]); });
+    } else if (const auto list = list_of(dataset.path); !list.empty()) {
+      file.write(std::as_bytes(std::span(list)), dataset.offset, dataset.path);
+    }
+  }
+}
+
+// Everything else, /documents/status and /documents/error first of all, starts as the zeros of fresh blocks.
+void fill(const std::string& path, const std::vector<Dataset>& datasets, const FileSpec& spec) {
+  RawFile file(path);
+  const Index end = file.size() + seal_bytes(datasets);
+  file.reserve(end);
+  write_known(file, datasets, spec);
+  const Index flag = find_complete_flag(file, datasets, kUnset);
+  RR_CHECK(flag >= 0, path, ": this HDF5 library encodes attributes in a way that is not known here");
+  write_complete_flag(file, flag, 0);
+  write_seal(file, datasets, flag, end);
+  file.sync();
+}
+
+}  // namespace
+
+void Writer::create(const std::string& path, const FileSpec& spec, bool replace) {
+  validate(spec);
+  check_place(path, replace);
+  Creating creating(path + ".creating");
+  fill(creating.path(), write_metadata(creating.path(), spec), spec);
+  const Writer made(creating.path());  // reads the schema back through HDF5
+  const auto& status = made.status();
+  RR_CHECK(std::all_of(status.begin(), status.end(), [](Status s) { return s == Status::pending; }), path,
+           ": a new file does not start with all documents pending");
+  check_place(path, replace);
+  creating.rename_to(path);
+}
+
+}  // namespace riverrun::output

@@ -1,0 +1,99 @@
+// Schema 1 of riverrun's HDF5 output: what a file holds, known in full before any model is run.
+//
+// A first pass over the input gives every count, so a FileSpec fixes each dataset's path, type and shape. The
+// paths are a contract with users (docs/hdf5.md). All rows are in input order. Strings are fixed-length
+// UTF-8, padded with NUL; bytes that are not UTF-8, and NUL itself, are stored as U+FFFD.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "core/types.h"
+
+namespace riverrun::output {
+
+constexpr Index kSchema = 1;
+constexpr Index kErrorBytes = 160;    // one row of /documents/error
+constexpr Index kMostIdBytes = 4096;  // a longer document id is an InputError
+constexpr Index kMostAttributeBytes =
+    32768;  // a longer text is cut and ends in "..."; HDF5's limit is 64 KiB
+
+// One byte of /documents/status. Anything else a row holds means nothing until its status is done.
+enum class Status : std::uint8_t { pending = 0, done = 1, failed = 2 };
+
+struct Attribute {
+  std::string name;
+  std::variant<std::string, Index, double> value;
+};
+
+enum class Element : std::uint8_t { text, u8, i32, i64, f16, f32, f64, other };
+
+const char* name_of(Element element);  // as h5py says it: "float32", "int64"; text is "string"
+
+struct Dataset {
+  std::string path;  // "/documents/tokens"
+  Element element = Element::other;
+  Index element_bytes = 0;  // of one element; for text the fixed length
+  std::vector<Index> shape;
+  Index offset = -1;  // of the first byte; -1: not one contiguous piece, or empty, or not yet known
+
+  Index rows() const { return shape.empty() ? 1 : shape.front(); }
+  Index row_elements() const;  // product of all extents but the first
+  Index row_bytes() const { return row_elements() * element_bytes; }
+  Index bytes() const { return rows() * row_bytes(); }
+};
+
+// /windows: one row per window of a document, any number per document.
+struct WindowsSpec {
+  std::vector<Index> document, first_token, tokens;  // [w] each
+};
+
+// /states: what the last token of a document leaves behind.
+struct StatesSpec {
+  // /states/wkv: float32 [n, wkv_layers, H, N, N] as [value][key]
+  Index wkv_layers = 0, heads = 0, head_size = 0;
+  // /states/shift: float32 [n, shift_layers, 2, D]
+  Index shift_layers = 0, channels = 0;
+};
+
+// /summaries: room for the longest summary.
+struct SummariesSpec {
+  Index text_bytes = 0;   // /summaries/text    string [n]
+  Index most_tokens = 0;  // /summaries/tokens  int32 [n, most_tokens], filled up with -1
+};
+
+struct FileSpec {
+  std::string job;                     // attribute `job`: "embed", "score", "summarize"
+  std::vector<Attribute> attributes;   // all others; `schema`, `job` and `complete` are written by the writer
+  std::vector<std::string> ids;        // /documents/id      [n]
+  std::vector<Index> tokens, bytes;    // /documents/tokens  [n], /documents/bytes [n]
+  Index embedding_width = 0;           // D > 0: /embeddings [n, D]
+  bool embedding_f16 = false;          // /embeddings and /windows/embedding as IEEE half instead of float32
+  std::optional<WindowsSpec> windows;  // needs embedding_width
+  bool scores = false;                 // /scores/offset int64 [n+1], /scores/logprob float32 [sum of tokens]
+  std::optional<StatesSpec> states;
+  std::optional<SummariesSpec> summaries;
+
+  Index documents() const { return static_cast<Index>(ids.size()); }
+};
+
+// Checks that the lists agree with each other (Error; InputError for an id that is too long).
+void validate(const FileSpec& spec);
+
+// The attribute as the file will hold it: text made valid UTF-8, and cut when it is too long.
+Attribute stored(const Attribute& attribute);
+
+// All datasets of the file, in file order, offsets not yet known.
+std::vector<Dataset> datasets_of(const FileSpec& spec);
+
+// Size of all rows, in bytes. The file itself is larger by its metadata and by alignment: at most about 8 KiB
+// per dataset, plus the attributes.
+Index payload_bytes(const FileSpec& spec);
+
+// /scores/offset of these documents: [n+1], the first 0, the last the sum of all tokens.
+std::vector<Index> score_offsets(const std::vector<Index>& tokens);
+
+}  // namespace riverrun::output

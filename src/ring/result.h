@@ -1,0 +1,47 @@
+// What the ring computes: what is asked for, and what comes back slice by slice.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "core/types.h"
+
+namespace riverrun::ring {
+
+enum class Pool { mean, last };
+
+// What the job wants of every document. Positions below count the document's own tokens: `start_tokens` leading ids
+// (0 or 1: a start token) are read but are neither pooled nor scored.
+struct Request {
+  Index start_tokens = 0;
+  bool embedding = false;  // one vector per document
+  Index window = 0;        // one vector per this many tokens; 0: none
+  Pool pool = Pool::mean;  // of final hidden states: the mean, or that of the last token
+  bool normalize = false;  // vectors to length 1
+  bool scores = false;     // log-probability of every token
+  bool states = false;     // the state after the last token
+
+  bool sums() const { return (embedding || window > 0) && pool == Pool::mean; }
+};
+
+// What one slice adds to its document's results. A document is done when the results of all its slices are in.
+struct SliceResult {
+  Index document = 0;
+  Index tokens = 0;                // of the sequence, in this slice
+  bool last = false;               // the document ends here
+  bool finite = true;              // false: a number came out NaN or infinite, and the document has failed
+  Index first_score = 0;           // position of scores[0] in the document
+  std::vector<float> scores;       // natural-log probabilities; NaN for a first token with nothing before it
+  Index first_window = 0;          // number of the first window completed here, within the document
+  std::vector<float> windows;      // [completed, D]
+  std::vector<float> embedding;    // [D], with the last slice
+  std::vector<float> state;        // model::State::values(), with the last slice
+
+  bool operator==(const SliceResult&) const = default;
+};
+
+std::vector<std::byte> pack(const SliceResult& result);
+SliceResult unpack(std::span<const std::byte> bytes);  // throws Error for bytes that pack() did not make
+
+}  // namespace riverrun::ring

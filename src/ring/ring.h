@@ -1,0 +1,45 @@
+// Ring: takes a rank's blocks through the layers, waiting for carries and handing them on (docs/ring.md).
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "core/trace.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "ring/carry.h"
+#include "ring/readout.h"
+#include "ring/result.h"
+#include "transport/transport.h"
+
+namespace riverrun::ring {
+
+// Where the token ids come from: the span holds ids [first, first + count) of the document's sequence and stays
+// valid until the next call.
+using TokenSource = std::function<std::span<const TokenId>(Index document, Index first, Index count)>;
+
+struct Job {
+  const plan::Plan& plan;
+  const model::Model& model;
+  const kernels::KernelTable& kernels;
+  Request request;
+  TokenSource tokens;
+  transport::Clock::duration timeout;                      // of every wait
+  // Rank 0: called as results come in, from its own thread, with the share of time it has computed so far, in [0, 1].
+  std::function<void(SliceResult result, double efficiency)> on_result;
+  Trace* trace = nullptr;
+};
+
+// Where one rank's time went.
+struct Statistics {
+  double compute_seconds = 0, wait_seconds = 0, total_seconds = 0;
+  Index tokens = 0, blocks = 0, bytes_sent = 0;
+};
+
+// Runs this rank's part of the plan; rank 0 returns when the results of all slices of all ranks have been handed to
+// on_result. Throws Error at a deadline, for a message that is not the one expected, or when another rank failed.
+Statistics run(const Job& job, transport::Transport& transport, Stream stream);
+
+}  // namespace riverrun::ring

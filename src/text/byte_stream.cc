@@ -1,0 +1,95 @@
+#include "text/byte_stream.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/error.h"
+
+namespace riverrun::text {
+namespace {
+
+class FileStream final : public ByteStream {
+ public:
+  explicit FileStream(const std::string& path) : path_(path) {
+    if (is_standard_input(path)) {
+      path_ = "standard input";
+      file_ = STDIN_FILENO;
+    } else {
+      file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      if (file_ < 0) throw InputError(with_errno("cannot open " + path));
+      owned_ = true;
+    }
+  }
+  ~FileStream() override {
+    if (owned_) ::close(file_);
+  }
+  FileStream(const FileStream&) = delete;
+  FileStream& operator=(const FileStream&) = delete;
+
+  Index read(char* into, Index size) override {
+    for (;;) {
+      const ssize_t got = ::read(file_, into, static_cast<std::size_t>(size));
+      if (got >= 0) return got;
+      if (errno == EISDIR) throw InputError(path_ + " is a directory, not a file");
+      if (errno != EINTR) throw Error(with_errno("cannot read " + path_));
+    }
+  }
+
+ private:
+  std::string path_;
+  int file_ = -1;
+  bool owned_ = false;
+};
+
+using MakeStream = std::unique_ptr<ByteStream> (*)(std::unique_ptr<ByteStream> compressed,
+                                                   const std::string& name);
+
+struct Compression {
+  const char* suffix;
+  const char* package;
+  MakeStream make;  // null: not in this build
+};
+
+constexpr Compression kCompressions[] = {
+#if RIVERRUN_WITH_ZLIB
+    {".gz", "zlib", make_gzip_stream},
+#else
+    {".gz", "zlib", nullptr},
+#endif
+#if RIVERRUN_WITH_ZSTD
+    {".zst", "Zstandard", make_zstd_stream},
+#else
+    {".zst", "Zstandard", nullptr},
+#endif
+};
+
+const Compression* compression_of(const std::string& name) {
+  for (const Compression& compression : kCompressions) {
+    if (name.ends_with(compression.suffix)) return &compression;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+bool is_standard_input(const std::string& path) { return path == "-" || path.starts_with("-."); }
+
+std::string without_compression(const std::string& name) {
+  const Compression* const compression = compression_of(name);
+  return compression ? name.substr(0, name.size() - std::string(compression->suffix).size()) : name;
+}
+
+std::unique_ptr<ByteStream> open_stream(const std::string& path) {
+  const Compression* const compression = compression_of(path);
+  RR_CHECK_INPUT(!compression || compression->make, path, ": this build cannot read ", compression->suffix,
+                 " files; install the development package of ", compression->package,
+                 " and build again, or decompress the file first");
+  auto file = std::make_unique<FileStream>(path);
+  if (!compression) return file;
+  return compression->make(std::move(file), is_standard_input(path) ? "standard input" : path);
+}
+
+}  // namespace riverrun::text

@@ -1,0 +1,191 @@
+// Matrix products against the reference: every epilogue, type, stride and awkward shape.
+#include "support.h"
+
+namespace riverrun::kernels {
+namespace {
+
+constexpr Epilogue kEpilogues[] = {Epilogue::none, Epilogue::add, Epilogue::tanh, Epilogue::sigmoid,
+                                   Epilogue::relu_squared};
+
+struct Problem {
+  Index M, N, K;
+  DType type;
+  std::vector<float> x, w;
+
+  Problem(Index rows, Index n, Index k, DType operand) : M(rows), N(n), K(k), type(operand) {
+    Random random(static_cast<unsigned>(M * 7919 + N * 31 + K));
+    x = random.normals(M * K);
+    w = random.normals(N * K, 1.0f / std::sqrt(static_cast<float>(K)));
+  }
+
+  std::unique_ptr<PackedMatrix> pack(const KernelTable& table, Stream stream) const {
+    return table.pack_matrix({w.data(), DType::f32, N, K, K, 1}, type, stream);
+  }
+
+  std::vector<float> run(const KernelTable& table, DType y_type, Epilogue epilogue, int threads) const {
+    Threads pool(threads);
+    const auto packed = pack(table, pool);
+    Output operand(x, type), y(M * N, y_type);
+    if (epilogue == Epilogue::add) std::fill_n(y.f32(), M * N, 0.25f);
+    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue}, pool);
+    return y.values();
+  }
+
+  // The worst case of K roundings of a sum in fp32: K * 2^-24 * sum |x w|, over all elements.
+  double bound() const {
+    double most = 0;
+    for (Index m = 0; m < M; ++m) {
+      for (Index n = 0; n < N; ++n) {
+        double sum = 0;
+        for (Index k = 0; k < K; ++k) sum += std::abs(double{x[m * K + k]} * w[n * K + k]);
+        most = std::max(most, sum);
+      }
+    }
+    return static_cast<double>(K + 2) * kRoundoff * most;
+  }
+};
+
+class MatmulTest : public testing::TestWithParam<Variant> {};
+
+// max(0, p)^2 is as steep as 2 p, |p| <= 6 here; the others are no steeper than 1. tanh and sigmoid are good
+// to 1e-6.
+void compare(const KernelTable& table, const Problem& problem, int threads) {
+  const double bound = problem.bound();
+  for (const auto epilogue : kEpilogues) {
+    for (const DType y_type : {DType::f32, problem.type}) {
+      if (epilogue == Epilogue::add && y_type != DType::f32) continue;
+      const double absolute = (epilogue == Epilogue::relu_squared ? 12 : 1) * bound + 1e-6;
+      expect_near(problem.run(table, y_type, epilogue, threads),
+                  problem.run(oracle(), DType::f32, epilogue, 1), absolute, rounding_of(y_type) + 1e-6,
+                  concat("M ", problem.M, " N ", problem.N, " K ", problem.K, " epilogue ",
+                         static_cast<int>(epilogue), " ", name_of(problem.type), " to ", name_of(y_type)));
+    }
+  }
+}
+
+TEST_P(MatmulTest, AgreesWithTheReferenceForEveryHeight) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    for (const Index M : {0, 1, 2, 3, 15, 16, 17, 63, 64, 65, 200})
+      compare(table, Problem(M, 96, 64, type), 3);
+  }
+}
+
+TEST_P(MatmulTest, AgreesWithTheReferenceForEveryWidth) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    for (const Index N : {1, 31, 32, 64, 65, 127, 192, 1100}) {
+      for (const Index K : {1, 2, 7, 32, 33, 130}) compare(table, Problem(5, N, K, type), 2);
+    }
+    compare(table, Problem(70, 1100, 33, type), 2);  // several slabs with a rest, several panels with a rest
+    compare(table, Problem(5, 96, 3072, type), 2);
+  }
+}
+
+TEST_P(MatmulTest, ThreeByTwoByHand) {
+  const auto& table = select(GetParam());
+  Threads pool(1);
+  const std::vector<float> w = {1, 2, 3, 4, 5, 6};  // [3, 2]
+  const auto packed = table.pack_matrix({w.data(), DType::f32, 3, 2, 2, 1}, DType::f32, pool);
+  EXPECT_EQ(packed->rows(), 3);
+  EXPECT_EQ(packed->cols(), 2);
+  EXPECT_EQ(packed->type(), DType::f32);
+  EXPECT_GE(packed->bytes(), 24);
+  const std::vector<float> x = {1, -1, 0.5f, 2};
+  Output y(6, DType::f32);
+  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+  EXPECT_EQ(y.values(), (std::vector<float>{-1, -1, -1, 4.5f, 9.5f, 14.5f}));
+  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::add}, pool);
+  EXPECT_EQ(y.values(), (std::vector<float>{-2, -2, -2, 9, 19, 29}));
+  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::relu_squared}, pool);
+  EXPECT_EQ(y.values(), (std::vector<float>{0, 0, 0, 20.25f, 90.25f, 210.25f}));
+}
+
+// Weights come in any type and with any strides; the product sees the same matrix.
+TEST_P(MatmulTest, PacksEverySourceTypeAndStride) {
+  const auto& table = select(GetParam());
+  Threads pool(2);
+  const Index N = 300, K = 70;
+  Random random(3);
+  const auto w = random.normals(N * K), x = random.normals(4 * K);
+  for (const DType source : {DType::f32, DType::bf16, DType::f16}) {
+    for (const DType operand : {DType::f32, DType::bf16}) {
+      if (!table.multiplies(operand)) continue;
+      Output plain(w, source), swapped(N * K, source), wide(N * (K + 3), source), rows(x, operand);
+      for (Index n = 0; n < N; ++n) {
+        for (Index k = 0; k < K; ++k) {
+          store_float(swapped.data(), source, k * N + n, w[n * K + k]);
+          store_float(wide.data(), source, n * (K + 3) + k, w[n * K + k]);
+        }
+      }
+      const auto product = [&](const KernelTable& of, const void* data, Index row_stride, Index col_stride) {
+        const auto packed = of.pack_matrix({data, source, N, K, row_stride, col_stride}, operand, pool);
+        Output y(4 * N, DType::f32);
+        of.matmul({4, rows.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+        return y.values();
+      };
+      const auto straight = product(table, plain.data(), K, 1);
+      EXPECT_TRUE(same_bits(straight, product(table, swapped.data(), 1, N)));
+      EXPECT_TRUE(same_bits(straight, product(table, wide.data(), K + 3, 1)));
+      // sum |x w| stays below 2 K here.
+      expect_near(straight, product(oracle(), plain.data(), K, 1), K * kRoundoff * 2 * K, 0,
+                  concat(name_of(source), " to ", name_of(operand)));
+    }
+  }
+}
+
+TEST_P(MatmulTest, RoundsWeightsToNearestEven) {
+  const auto& table = select(GetParam());
+  if (!table.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products on this machine";
+  Threads pool(1);
+  const std::vector<float> w = {1 + 0x1p-8f, 1 + 3 * 0x1p-8f, 1 + 0x1p-8f + 0x1p-20f, -1 - 0x1p-8f};
+  const auto packed = table.pack_matrix({w.data(), DType::f32, 4, 1, 1, 1}, DType::bf16, pool);
+  const std::uint16_t one = float_to_bf16(1.0f);
+  Output y(4, DType::f32);
+  table.matmul({1, &one, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+  EXPECT_EQ(y.values(), (std::vector<float>{1, 1 + 0x1p-6f, 1 + 0x1p-7f, -1}));
+}
+
+// A NaN or infinity in one row shows in that row, through every epilogue, and in no other.
+TEST_P(MatmulTest, NanAndInfinityStayInTheirRow) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    Problem clean(5, 70, 40, type), spoilt = clean;
+    spoilt.x[2 * 40 + 7] = kNaN;
+    spoilt.x[4 * 40] = std::numeric_limits<float>::infinity();
+    for (const auto epilogue : kEpilogues) {
+      const auto expected = clean.run(table, DType::f32, epilogue, 2),
+                 got = spoilt.run(table, DType::f32, epilogue, 2);
+      for (Index i = 0; i < 5 * 70; ++i) {
+        const Index row = i / 70;
+        if (row == 2) {
+          EXPECT_TRUE(std::isnan(got[i])) << "epilogue " << static_cast<int>(epilogue);
+        } else if (row != 4) {
+          EXPECT_EQ(got[i], expected[i]);
+        }
+      }
+      const auto expected_infinity = spoilt.run(oracle(), DType::f32, epilogue, 1);
+      for (Index i = 4 * 70; i < 5 * 70; ++i) EXPECT_EQ(got[i], expected_infinity[i]);
+    }
+  }
+}
+
+TEST_P(MatmulTest, RefusesWhatItCannotMultiply) {
+  const auto& table = select(GetParam());
+  Threads pool(1);
+  const float w = 1;
+  EXPECT_TRUE(table.multiplies(DType::f32));
+  for (const DType type : {DType::bf16, DType::f16}) {
+    if (table.multiplies(type)) continue;
+    EXPECT_FALSE(table.multiplies_fast(type));
+    EXPECT_THROW(table.pack_matrix({&w, DType::f32, 1, 1, 1, 1}, type, pool), InputError) << name_of(type);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, MatmulTest, testing::ValuesIn(all_variants()), name_of_test);
+
+}  // namespace
+}  // namespace riverrun::kernels

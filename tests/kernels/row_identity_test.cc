@@ -1,0 +1,139 @@
+// The identity contract of matrix products: a row's bits depend on that row alone, whatever M is, wherever
+// the row stands, however many threads there are. Only the CPU backend cuts products, so only it is tested.
+#include "support.h"
+
+#if RIVERRUN_WITH_CPU_KERNELS
+#include <thread>
+
+#include "kernels/cpu/row_identity.h"
+
+namespace riverrun::kernels {
+namespace {
+
+constexpr Index kMostRows = 300;
+
+struct Shape {
+  Index N, K;
+};
+void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.N << "x" << shape.K; }
+
+class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType>> {
+ protected:
+  RowIdentityTest() : table_(find_backend("cpu")) {
+    const auto [shape, type] = GetParam();
+    N_ = shape.N, K_ = shape.K, type_ = type;
+    Random random(17);
+    w_ = random.normals(N_ * K_);
+    const auto values = random.normals(kMostRows * K_);
+    x_ = Buffer(kMostRows * K_ * size_of(type));
+    for (Index i = 0; i < kMostRows * K_; ++i) store_float(x_.data(), type, i, values[i]);
+  }
+
+  bool unsupported() const { return !table_.multiplies(type_); }
+  std::unique_ptr<PackedMatrix> pack(Stream stream) const {
+    return table_.pack_matrix({w_.data(), DType::f32, N_, K_, K_, 1}, type_, stream);
+  }
+  // Rows [first, first + M) of x times W.
+  std::vector<float> product(const PackedMatrix& w, Index first, Index M, Epilogue epilogue,
+                             Stream stream) const {
+    std::vector<float> y(M * N_, 0.5f);
+    table_.matmul({M, x_.data() + first * K_ * size_of(type_), &w, y.data(), DType::f32, epilogue}, stream);
+    return y;
+  }
+  void expect_rows(const std::vector<float>& got, const std::vector<float>& whole, Index first,
+                   const std::string& what) {
+    ASSERT_EQ(std::memcmp(got.data(), whole.data() + first * N_, got.size() * sizeof(float)), 0) << what;
+  }
+
+  const KernelTable& table_;
+  Index N_, K_;
+  DType type_;
+  std::vector<float> w_;
+  Buffer x_;
+};
+
+TEST_P(RowIdentityTest, RowsHaveTheSameBitsForAnyHeightPlaceAndThreads) {
+  if (unsupported()) GTEST_SKIP() << "no " << name_of(type_) << " products on this machine";
+  Threads one(1), two(2), four(4);
+  const auto w = pack(two);
+  // Large matrices take fewer heights, to keep the test fast; all heights up to a panel's and its edges are
+  // covered.
+  const Index step = N_ * K_ <= 192 * 192 ? 1 : N_ * K_ < 3000000 ? 13 : 37;
+  const Index most = N_ * K_ < 3000000 ? kMostRows : 80;
+  for (const auto epilogue :
+       {Epilogue::none, Epilogue::add, Epilogue::tanh, Epilogue::sigmoid, Epilogue::relu_squared}) {
+    if (epilogue != Epilogue::none && N_ * K_ > 200000) continue;
+    const auto whole = product(*w, 0, most, epilogue, one);
+    for (Index M = 1; M <= most; M += (M % 64 >= 62 || M % 64 <= 2) && M < 131 && most > 80 ? 1 : step) {
+      const Index first = (most - M) * 7 % (most - M + 1);
+      for (Stream stream : {Stream(one), Stream(two), Stream(four)}) {
+        expect_rows(product(*w, first, M, epilogue, stream), whole, first,
+                    concat(M, " rows from ", first, ", ", stream.pool->threads(), " threads"));
+      }
+    }
+  }
+}
+
+TEST_P(RowIdentityTest, PackingGivesTheSameBitsForAnyThreads) {
+  if (unsupported()) GTEST_SKIP() << "no " << name_of(type_) << " products on this machine";
+  Threads one(1), four(4);
+  const auto a = pack(one), b = pack(four);
+  EXPECT_TRUE(same_bits(product(*a, 3, 5, Epilogue::none, one), product(*b, 3, 5, Epilogue::none, one)));
+}
+
+// Ranks that are threads share one packed matrix.
+TEST_P(RowIdentityTest, SeveralThreadsMayUseOneMatrixAtOnce) {
+  if (unsupported()) GTEST_SKIP() << "no " << name_of(type_) << " products on this machine";
+  if (N_ * K_ > 1000000) GTEST_SKIP() << "small shapes prove it as well";
+  Threads owner(1);
+  const auto w = pack(owner);
+  const auto whole = product(*w, 0, 90, Epilogue::none, owner);
+  std::vector<std::thread> ranks;
+  std::atomic<int> wrong = 0;
+  for (Index rank = 0; rank < 3; ++rank) {
+    ranks.emplace_back([&, rank] {
+      Threads pool(2);
+      for (Index M = 1 + rank; M <= 90; M += 11) {
+        const auto y = product(*w, 90 - M, M, Epilogue::none, pool);
+        wrong += std::memcmp(y.data(), whole.data() + (90 - M) * N_, y.size() * sizeof(float)) != 0;
+      }
+    });
+  }
+  for (auto& rank : ranks) rank.join();
+  EXPECT_EQ(wrong, 0);
+}
+
+// The way out for machines where oneDNN breaks the contract: constant panels, padded. Forced here, it must
+// compute the same products, and keep the contract by itself.
+TEST_P(RowIdentityTest, FixedPanelsKeepTheContractToo) {
+  if (unsupported()) GTEST_SKIP() << "no " << name_of(type_) << " products on this machine";
+  if (N_ * K_ > 1000000) GTEST_SKIP() << "small shapes prove it as well";
+  Threads one(1), three(3);
+  auto free = pack(one), fixed = pack(one);
+  dynamic_cast<cpu::CpuMatrix&>(*fixed).fix_panels();
+  const auto expected = product(*free, 0, 150, Epilogue::none, one),
+             whole = product(*fixed, 0, 150, Epilogue::none, one);
+  const double bound =
+      static_cast<double>(K_) * kRoundoff * 6.0 * static_cast<double>(K_);  // sum |x w| < 6 K
+  expect_near(whole, expected, bound, 0, "fixed panels");
+  for (const Index M : {1, 63, 64, 65, 150}) {
+    expect_rows(product(*fixed, 150 - M, M, Epilogue::none, three), whole, 150 - M, concat(M, " rows"));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, RowIdentityTest,
+    testing::Combine(testing::Values(Shape{32, 32}, Shape{64, 768}, Shape{768, 64}, Shape{96, 768},
+                                     Shape{768, 96}, Shape{128, 768}, Shape{768, 128}, Shape{192, 192},
+                                     Shape{1000, 96}, Shape{128, 1000}, Shape{1000, 1000}, Shape{67, 33},
+                                     Shape{1, 7}, Shape{31, 1}, Shape{768, 768}, Shape{3072, 768},
+                                     Shape{768, 3072}, Shape{65536, 64}),
+                     testing::Values(DType::f32, DType::bf16)),
+    [](const auto& test) {
+      const auto shape = std::get<0>(test.param);
+      return concat(shape.N, "x", shape.K, "_", name_of(std::get<1>(test.param)));
+    });
+
+}  // namespace
+}  // namespace riverrun::kernels
+#endif

@@ -1,0 +1,49 @@
+#include "support.h"
+
+#if RIVERRUN_WITH_CPU_KERNELS
+#include <hwy/targets.h>
+#endif
+
+namespace riverrun::kernels {
+
+void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
+
+std::vector<Variant> fast_variants() {
+  std::vector<Variant> variants;
+#if RIVERRUN_WITH_CPU_KERNELS
+  variants.push_back({"cpu", "cpu", Variant::Target::any});
+#if defined(__x86_64__)
+  if (hwy::SupportedTargets() & HWY_AVX2) variants.push_back({"cpu_avx2", "cpu", Variant::Target::avx2});
+  variants.push_back({"cpu_portable", "cpu", Variant::Target::portable});
+#endif
+#endif
+  return variants;
+}
+
+std::vector<Variant> all_variants() {
+  auto variants = fast_variants();
+  variants.insert(variants.begin(), {"reference", "reference", Variant::Target::any});
+  return variants;
+}
+
+const KernelTable& select(const Variant& variant) {
+#if RIVERRUN_WITH_CPU_KERNELS
+  const bool avx2 = variant.target == Variant::Target::avx2,
+             portable = variant.target == Variant::Target::portable;
+  hwy::SetSupportedTargetsForTest(avx2 ? HWY_AVX2 : portable ? HWY_SCALAR : 0);  // 0: what the CPU has
+  hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+#endif
+  return find_backend(variant.backend);
+}
+
+void expect_near(const std::vector<float>& got, const std::vector<float>& expected, double absolute,
+                 double relative, const std::string& what) {
+  ASSERT_EQ(got.size(), expected.size()) << what;
+  for (std::size_t i = 0; i < got.size(); ++i) {
+    const double most = absolute + relative * std::abs(expected[i]);
+    ASSERT_LE(std::abs(double{got[i]} - expected[i]), most)
+        << what << ", element " << i << ": " << got[i] << " for " << expected[i];
+  }
+}
+
+}  // namespace riverrun::kernels

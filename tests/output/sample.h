@@ -1,0 +1,103 @@
+// A small output file with every dataset of schema 1, and a folder to put it in.
+#pragma once
+
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "core/error.h"
+#include "output/schema.h"
+
+namespace riverrun::output::testing {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string name = (std::filesystem::temp_directory_path() / "riverrun_output_XXXXXX").string();
+    RR_CHECK(::mkdtemp(name.data()), "cannot make a temporary folder");
+    path_ = name;
+  }
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  std::string file(const std::string& name) const { return (path_ / name).string(); }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+inline std::string file_bytes(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  RR_CHECK(in.good(), path, " cannot be read");
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+inline void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream out(path, std::ios::binary);
+  out << bytes;
+  RR_CHECK(out.good(), path, " cannot be written");
+}
+
+// What `call` throws, as text; empty when it throws nothing.
+template <class Call>
+std::string error_of(Call call) {
+  try {
+    call();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+template <class Call>
+bool is_input_error(Call call) {
+  try {
+    call();
+  } catch (const InputError&) {
+    return true;
+  } catch (const Error&) {
+  }
+  return false;
+}
+
+// Four documents, one of them empty; ids of one to four bytes per character; two windows.
+inline FileSpec full_spec() {
+  FileSpec spec;
+  spec.job = "embed";
+  spec.attributes = {{"riverrun_version", "0.1.0"},
+                     {"command", "riverrun embed"},
+                     {"model_path", "/models/Füße.pth"},
+                     {"model_sha256", "abc"},
+                     {"precision", "fp32"},
+                     {"created", "2025-01-01T00:00:00Z"},
+                     {"layers", Index{2}},
+                     {"block_tokens", Index{4096}},
+                     {"temperature", 0.1},
+                     {"empty", ""}};
+  spec.ids = {"plain", "Füße/日本.txt", "", "\xf0\x9f\x8c\x8a"};
+  spec.tokens = {3, 0, 5, 1};
+  spec.bytes = {10, 0, 21, 4};
+  spec.embedding_width = 3;
+  spec.windows = WindowsSpec{{0, 2}, {0, 2}, {3, 3}};
+  spec.scores = true;
+  spec.states = StatesSpec{1, 2, 2, 2, 4};
+  spec.summaries = SummariesSpec{16, 4};
+  return spec;
+}
+
+// Documents of 7 tokens with an embedding each.
+inline FileSpec embeddings_spec(Index documents, Index width) {
+  FileSpec spec;
+  spec.job = "embed";
+  for (Index i = 0; i < documents; ++i) spec.ids.push_back(concat("document ", i));
+  spec.tokens.assign(static_cast<std::size_t>(documents), 7);
+  spec.bytes.assign(static_cast<std::size_t>(documents), 30);
+  spec.embedding_width = width;
+  return spec;
+}
+
+}  // namespace riverrun::output::testing

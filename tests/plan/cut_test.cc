@@ -1,0 +1,160 @@
+// Where documents are cut and how short ones share blocks.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+
+#include "core/error.h"
+#include "tests/plan/corpus.h"
+
+namespace riverrun::plan {
+namespace {
+
+// The slices of each document in the order in which the plan starts them.
+std::map<Index, std::vector<Slice>> slices_by_document(const Plan& plan) {
+  std::map<Index, std::vector<Slice>> found;
+  for (const Block& block : plan.blocks)
+    for (const Slice& slice : block.slices) found[slice.document].push_back(slice);
+  return found;
+}
+
+void expect_every_token_once(const Plan& plan, const std::vector<Index>& lengths) {
+  const auto found = slices_by_document(plan);
+  Index tokens = 0;
+  for (Index document = 0; document < std::ssize(lengths); ++document) {
+    tokens += lengths[document];
+    Index next = 0;
+    if (found.contains(document)) {
+      for (const Slice& slice : found.at(document)) {
+        ASSERT_EQ(slice.first_token, next) << "document " << document;
+        ASSERT_GT(slice.tokens, 0);
+        ASSERT_EQ(slice.first_token % plan.options.block_tokens, 0);
+        next += slice.tokens;
+        ASSERT_EQ(slice.last, next == lengths[document]);
+      }
+    }
+    ASSERT_EQ(next, lengths[document]) << "document " << document;
+  }
+  EXPECT_EQ(plan.tokens, tokens);
+}
+
+void expect_blocks_within_limits(const Plan& plan, const std::vector<Index>& lengths) {
+  for (const Block& block : plan.blocks) {
+    ASSERT_FALSE(block.slices.empty());
+    Index tokens = 0;
+    for (const Slice& slice : block.slices) tokens += slice.tokens;
+    ASSERT_EQ(block.tokens, tokens);
+    ASSERT_LE(tokens, plan.options.block_tokens);
+    ASSERT_LE(std::ssize(block.slices), plan.options.max_slices_per_block);
+    for (const Slice& slice : block.slices) {
+      if (lengths[slice.document] > plan.options.block_tokens) {
+        ASSERT_EQ(block.slices.size(), 1u) << "a long document shares a block";
+      } else {
+        ASSERT_EQ(slice.tokens, lengths[slice.document]) << "a short document was cut";
+      }
+    }
+  }
+}
+
+TEST(Cut, EveryTokenIsInExactlyOneBlockInOrder) {
+  for (unsigned seed = 0; seed < 60; ++seed) {
+    const auto lengths = random_lengths(seed, 1 + seed * 3, 40 * kBlock);
+    const Plan plan = make_plan(lengths, options_for(1 + static_cast<int>(seed % 9)));
+    expect_every_token_once(plan, lengths);
+    expect_blocks_within_limits(plan, lengths);
+  }
+}
+
+TEST(Cut, AwkwardLengthsAloneAndTogether) {
+  for (int ranks : {1, 2, 3, 8}) {
+    expect_every_token_once(make_plan(awkward_lengths(), options_for(ranks)), awkward_lengths());
+    for (const Index length : awkward_lengths()) {
+      const Plan plan = make_plan({length}, options_for(ranks));
+      expect_every_token_once(plan, {length});
+      EXPECT_EQ(std::ssize(plan.blocks), (length + kBlock - 1) / kBlock);
+    }
+  }
+}
+
+TEST(Cut, NothingGivesAnEmptyPlan) {
+  for (const std::vector<Index>& lengths : {std::vector<Index>{}, std::vector<Index>{0}, std::vector<Index>(9, 0)}) {
+    const Plan plan = make_plan(lengths, options_for(3));
+    EXPECT_TRUE(plan.blocks.empty());
+    EXPECT_EQ(plan.of_rank.size(), 3u);
+    EXPECT_EQ(plan.makespan, 0);
+    EXPECT_EQ(find_deadlock(plan, 2, 1), "");
+  }
+}
+
+// Results are the same bytes for any number of ranks and in any corpus only if the cut is.
+TEST(Cut, DependsOnTheDocumentAndTheBlockSizeAlone) {
+  for (const Index length : {kBlock + 1, 2 * kBlock, 7 * kBlock + 5}) {
+    const auto alone = slices_by_document(make_plan({length}, options_for(1)));
+    for (unsigned seed = 0; seed < 20; ++seed) {
+      auto corpus = random_lengths(seed, 30, 10 * kBlock);
+      const Index at = seed % 31;
+      corpus.insert(corpus.begin() + at, length);
+      const auto together = slices_by_document(make_plan(corpus, options_for(1 + static_cast<int>(seed % 7))));
+      const auto &expected = alone.at(0), &found = together.at(at);
+      ASSERT_EQ(found.size(), expected.size());
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        EXPECT_EQ(found[i].first_token, expected[i].first_token);
+        EXPECT_EQ(found[i].tokens, expected[i].tokens);
+      }
+    }
+  }
+}
+
+TEST(Pack, ShortDocumentsShareBlocksInInputOrder) {
+  // A long document in between does not close the shared block.
+  const Plan plan = make_plan({30, 20, 10, kBlock + 1, 4, 1, 63}, options_for(1));
+  std::vector<std::vector<Index>> shared;
+  for (const Block& block : plan.blocks) {
+    if (block.slices[0].document == 3) continue;
+    shared.emplace_back();
+    for (const Slice& slice : block.slices) shared.back().push_back(slice.document);
+  }
+  std::sort(shared.begin(), shared.end());
+  EXPECT_EQ(shared, (std::vector<std::vector<Index>>{{0, 1, 2, 4}, {5, 6}}));  // 30+20+10+4 = 64; 1+63 = 64
+}
+
+TEST(Pack, ABlockHoldsNoMoreSlicesThanItsLimit) {
+  Options options = options_for(2);
+  options.max_slices_per_block = 3;
+  const std::vector<Index> lengths(10, 1);
+  const Plan plan = make_plan(lengths, options);
+  EXPECT_EQ(plan.blocks.size(), 4u);
+  expect_blocks_within_limits(plan, lengths);
+  expect_every_token_once(plan, lengths);
+}
+
+TEST(Options, WrongOnesAreInputErrors) {
+  const auto with = [](auto change) {
+    Options options = options_for(2);
+    change(options);
+    return options;
+  };
+  const std::vector<Options> wrong = {
+      with([](Options& o) { o.ranks = 0; }),
+      with([](Options& o) { o.block_tokens = 0; }),
+      with([](Options& o) { o.block_tokens = -kChunk; }),
+      with([](Options& o) { o.block_tokens = kChunk + 1; }),
+      with([](Options& o) { o.chunk_tokens = 0; }),
+      with([](Options& o) { o.max_slices_per_block = 0; }),
+      with([](Options& o) { o.cost.layers = 0; }),
+      with([](Options& o) { o.cost.state_percent = 101; }),
+      with([](Options& o) { o.cost.hop = -1; }),
+  };
+  for (const Options& options : wrong) {
+    try {
+      make_plan({10}, options);
+      ADD_FAILURE() << "accepted";
+    } catch (const InputError& error) {
+      EXPECT_EQ(error.code(), ExitCode::bad_input);
+    }
+  }
+  EXPECT_THROW(make_plan({10, -1}, options_for(2)), InputError);
+}
+
+}  // namespace
+}  // namespace riverrun::plan

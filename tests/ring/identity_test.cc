@@ -1,0 +1,122 @@
+// The promise of the ring: a document's results are the same bits for any number of ranks and threads, any block
+// size, alone or anywhere in any corpus.
+
+#include <gtest/gtest.h>
+
+#include "tests/support/ring_corpus.h"
+#include "tests/support/small_model.h"
+
+namespace riverrun {
+namespace {
+
+using test::Corpus;
+using test::DocumentResult;
+using test::RingRun;
+using test::run_corpus;
+
+// Lengths at every edge of a block of 64, long chains, short ones, one token.
+Corpus mixed_corpus() {
+  Corpus corpus;
+  unsigned seed = 1;
+  for (const Index length : {1, 63, 64, 65, 127, 128, 129, 500, 2, 30, 700, 5, 192, 64, 333}) {
+    corpus.push_back(test::random_tokens(length, seed++));
+  }
+  return corpus;
+}
+
+ring::Request everything(ring::Pool pool) {
+  ring::Request request;
+  request.embedding = request.scores = request.states = true;
+  request.window = 48;
+  request.pool = pool;
+  return request;
+}
+
+class IdentityTest : public testing::TestWithParam<const char*> {
+ protected:
+  const kernels::KernelTable& kernels_ = kernels::find_backend("auto");
+  std::unique_ptr<model::Model> model_;
+
+  void SetUp() override {
+    if (std::string(GetParam()) == "bf16" && !kernels_.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products here";
+    model_ = test::make_small_model(kernels_, GetParam());
+  }
+
+  void expect_same(const std::vector<DocumentResult>& found, const std::vector<DocumentResult>& expected, const std::string& what) {
+    ASSERT_EQ(found.size(), expected.size());
+    for (std::size_t d = 0; d < found.size(); ++d) EXPECT_TRUE(same_bits(found[d], expected[d])) << what << ", document " << d;
+  }
+};
+
+TEST_P(IdentityTest, AnyNumberOfRanks) {
+  const Corpus corpus = mixed_corpus();
+  for (const auto pool : {ring::Pool::mean, ring::Pool::last}) {
+    RingRun run;
+    run.request = everything(pool);
+    const auto one = run_corpus(corpus, *model_, kernels_, run);
+    for (const int ranks : {2, 3, 5, 8}) {
+      run.ranks = ranks;
+      expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat(ranks, " ranks"));
+    }
+  }
+}
+
+TEST_P(IdentityTest, AnyNumberOfThreads) {
+  const Corpus corpus = mixed_corpus();
+  RingRun run;
+  run.request = everything(ring::Pool::mean);
+  const auto one = run_corpus(corpus, *model_, kernels_, run);
+  for (const int threads : {2, 3}) {
+    run.threads = threads, run.ranks = 2;
+    expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat(threads, " threads"));
+  }
+}
+
+TEST_P(IdentityTest, AnyBlockSize) {
+  const Corpus corpus = mixed_corpus();
+  RingRun run;
+  run.request = everything(ring::Pool::mean);
+  const auto one = run_corpus(corpus, *model_, kernels_, run);
+  for (const Index block : {16, 128, 320, 1024}) {
+    run.block_tokens = block, run.ranks = 3;
+    expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat("blocks of ", block));
+  }
+}
+
+TEST_P(IdentityTest, AloneOrAnywhereInACorpus) {
+  const Corpus corpus = mixed_corpus();
+  RingRun run;
+  run.request = everything(ring::Pool::mean);
+  run.ranks = 2;
+  const auto together = run_corpus(corpus, *model_, kernels_, run);
+  for (std::size_t d = 0; d < corpus.size(); ++d) {
+    const auto alone = run_corpus({corpus[d]}, *model_, kernels_, run);
+    EXPECT_TRUE(same_bits(alone[0], together[d])) << "document " << d;
+  }
+  const Corpus backwards(corpus.rbegin(), corpus.rend());
+  auto reversed = run_corpus(backwards, *model_, kernels_, run);
+  std::reverse(reversed.begin(), reversed.end());
+  expect_same(reversed, together, "the corpus in reverse");
+}
+
+TEST_P(IdentityTest, EveryTokenIsScoredAndEveryWindowFilled) {
+  const Corpus corpus = mixed_corpus();
+  RingRun run;
+  run.request = everything(ring::Pool::mean);
+  run.ranks = 3;
+  const auto results = run_corpus(corpus, *model_, kernels_, run);
+  for (std::size_t d = 0; d < corpus.size(); ++d) {
+    const auto length = corpus[d].size();
+    ASSERT_EQ(results[d].scores.size(), length);
+    EXPECT_TRUE(std::isnan(results[d].scores[0]));
+    for (std::size_t t = 1; t < length; ++t) EXPECT_LT(results[d].scores[t], 0.0f);
+    ASSERT_EQ(results[d].windows.size(), (length + 47) / 48 * 128);
+    for (const float value : results[d].windows) EXPECT_NE(value, -777.0f);
+    EXPECT_EQ(results[d].tokens, Index(length));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Precision, IdentityTest, testing::Values("fp32", "bf16"), [](const auto& test) { return test.param; });
+
+}  // namespace
+}  // namespace riverrun

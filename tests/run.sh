@@ -1,0 +1,99 @@
+#!/usr/bin/env bash
+# Builds riverrun from a fresh clone and runs its tests: first everything but the GPU tests in the release build,
+# then a chosen part under the address and undefined-behaviour sanitizers and under the thread sanitizer.
+#
+#   tests/run.sh            all of that
+#   tests/run.sh --quick    without the sanitizers
+#
+# The last line is "N passed, N failed" over all of it; the exit code is 0 only when nothing failed.
+set -euo pipefail
+
+# Which tests run where: folders below tests/, and the ctest labels to leave out. The sanitizers take the fast tests
+# of code that handles foreign bytes or shares memory between threads. Outside libraries are not instrumented, so
+# tests that start MPI are left to the release build.
+readonly release_without='gpu'
+readonly asan_folders=(core text checkpoint plan transport kernels model ring output)
+readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
+readonly tsan_folders=(core transport ring)
+readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
+
+export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
+export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}
+
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+case "$# ${1-}" in
+  "0 ") sanitizers=yes ;;
+  "1 --quick") sanitizers=no ;;
+  *) echo "usage: tests/run.sh [--quick]" >&2; exit 2 ;;
+esac
+
+cores=$(nproc)
+log=$(mktemp)
+passed=0 failed=0 skipped=0
+stage="before the first stage" finished=no
+
+# However the script ends, its last line is the verdict; a stage that could not be carried out is one failure.
+verdict() {
+  rm -f "$log"
+  if [[ $finished == no ]]; then
+    failed=$((failed + 1))
+    echo "run.sh: failed: $stage" >&2
+  fi
+  ((skipped == 0)) || echo "$skipped skipped"
+  echo "$passed passed, $failed failed"
+  ((failed == 0)) || exit 1
+}
+trap verdict EXIT
+
+begin() {
+  stage=$1
+  printf '\n== %s (%d s)\n' "$stage" "$SECONDS"
+}
+
+# run_ctest PRESET WITHOUT-LABELS: runs them and adds ctest's own totals to ours.
+run_ctest() {
+  begin "test: $1"
+  # A test program that was not built shows as NAME_NOT_BUILT; in a sanitizer build most are left out on purpose.
+  local leave_out=()
+  [[ $1 == release ]] || leave_out=(--exclude-regex '_NOT_BUILT$')
+  local code=0 total='' bad missed
+  "${fixed_addresses[@]}" ctest --preset "$1" -j "$cores" --label-exclude "$2" "${leave_out[@]}" 2>&1 | tee "$log" || code=$?
+  read -r bad total <<<"$(sed -nE 's/^.* tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")"
+  if [[ -z $total ]]; then
+    echo "run.sh: ctest gave no totals (exit code $code)" >&2
+    return 1
+  fi
+  missed=$(grep -cE '^[[:space:]]+[0-9]+ - .* \(Skipped\)$' "$log" || true)
+  passed=$((passed + total - bad - missed)) failed=$((failed + bad)) skipped=$((skipped + missed))
+  if (((code == 0) != (bad == 0))); then
+    echo "run.sh: ctest's exit code $code does not fit its totals" >&2
+    return 1
+  fi
+}
+
+# sanitized PRESET WITHOUT-LABELS FOLDER...
+sanitized() {
+  local preset=$1 without=$2
+  shift 2
+  begin "build: $preset"
+  cmake --preset "$preset"
+  "${fixed_addresses[@]}" cmake --build --preset "$preset" -j "$cores" --target "${@/%//all}"
+  run_ctest "$preset" "$without"
+}
+
+fixed_addresses=()
+begin "packages"
+cluster/install_deps.sh
+
+begin "build: release"
+cmake --preset release
+cmake --build --preset release -j "$cores"
+run_ctest release "$release_without"
+
+if [[ $sanitizers == yes ]]; then
+  sanitized asan "$asan_without" "${asan_folders[@]/#/tests/}"
+  # Kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
+  if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
+  sanitized tsan "$tsan_without" "${tsan_folders[@]/#/tests/}"
+fi
+finished=yes

@@ -1,0 +1,48 @@
+// One document through a model without a ring: cut into slices at will, the state carried by hand.
+#pragma once
+
+#include <vector>
+
+#include "model/model.h"
+
+namespace riverrun::test {
+
+struct Forward {
+  std::vector<float> hidden;  // [T, D] after the final LayerNorm
+  std::vector<float> log_probs;  // [T - 1]: of token t + 1 after token t
+};
+
+// `cuts` are the lengths of the slices and add up to the number of tokens.
+inline Forward forward(const model::Model& model, const std::vector<TokenId>& tokens, const std::vector<Index>& cuts,
+                       model::State& state, Stream stream, bool scores) {
+  Forward out;
+  const Index D = model.config().channels, T = static_cast<Index>(tokens.size());
+  out.hidden.resize(T * D);
+  out.log_probs.resize(scores ? T - 1 : 0);
+  const auto workspace = model.make_workspace(T, stream);
+  Index first = 0;
+  for (const Index count : cuts) {
+    const kernels::Segment segment{0, count};
+    model.start(*workspace, std::span(tokens).subspan(first, count), {&segment, 1});
+    for (Index layer = 0; layer < model.config().layers; ++layer) {
+      float* const parts = state.parts(layer);
+      float* const time_row = state.time_row(layer);
+      float* const channel_row = state.channel_row(layer);
+      model.mix_time(*workspace, layer, &time_row, &time_row);
+      model.project(*workspace, layer);
+      model.pass_state(*workspace, layer, 0, model.state_shape().parts, &parts, &parts);
+      model.read_out(*workspace, layer);
+      model.mix_channel(*workspace, layer, &channel_row, &channel_row);
+      model.feed_forward(*workspace, layer);
+    }
+    model.hidden(*workspace, 0, count, out.hidden.data() + first * D);
+    const Index scored = std::min(count, T - 1 - first);
+    if (scores && scored > 0) {
+      model.log_probs(*workspace, 0, std::span(tokens).subspan(first + 1, scored), out.log_probs.data() + first);
+    }
+    first += count;
+  }
+  return out;
+}
+
+}  // namespace riverrun::test

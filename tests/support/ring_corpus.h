@@ -1,0 +1,95 @@
+// A corpus of token ids through the ring on rank-threads, and its results put together per document.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "plan/plan.h"
+#include "ring/ring.h"
+#include "transport/transport.h"
+
+namespace riverrun::test {
+
+using Corpus = std::vector<std::vector<TokenId>>;
+
+struct DocumentResult {
+  std::vector<float> scores, windows, embedding, state;
+  Index tokens = 0;
+};
+
+struct RingRun {
+  int ranks = 1, threads = 1;
+  Index block_tokens = 64;
+  ring::Request request;
+  double timeout_seconds = 60;
+};
+
+// Bits, not values: NaN is equal to itself, and 0 is not -0.
+inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) {
+  return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0);
+}
+inline bool same_bits(const DocumentResult& a, const DocumentResult& b) {
+  return same_bits(a.scores, b.scores) && same_bits(a.windows, b.windows) && same_bits(a.embedding, b.embedding) &&
+         same_bits(a.state, b.state) && a.tokens == b.tokens;
+}
+
+class ResultCollector {
+ public:
+  ResultCollector(std::size_t documents, Index channels) : results_(documents), channels_(channels) {}
+
+  void take(const ring::SliceResult& slice) {
+    DocumentResult& document = results_.at(slice.document);
+    document.tokens += slice.tokens;
+    place(document.scores, slice.first_score, slice.scores);
+    place(document.windows, slice.first_window * channels_, slice.windows);
+    if (slice.last) document.embedding = slice.embedding, document.state = slice.state;
+  }
+  std::vector<DocumentResult> results() const { return results_; }
+
+ private:
+  static void place(std::vector<float>& all, Index first, const std::vector<float>& part) {
+    if (part.empty()) return;
+    if (static_cast<Index>(all.size()) < first + static_cast<Index>(part.size())) {
+      all.resize(first + part.size(), -777.0f);  // a gap that nobody fills shows
+    }
+    std::copy(part.begin(), part.end(), all.begin() + first);
+  }
+  std::vector<DocumentResult> results_;
+  Index channels_;
+};
+
+inline plan::Plan plan_corpus(const Corpus& corpus, const model::Model& model, int ranks, Index block_tokens) {
+  std::vector<Index> lengths;
+  for (const auto& document : corpus) lengths.push_back(static_cast<Index>(document.size()));
+  plan::Options options;
+  options.ranks = ranks;
+  options.block_tokens = block_tokens;
+  options.cost.layers = model.config().layers;
+  return plan::make_plan(lengths, options);
+}
+
+// This rank's part; rank 0's collector gets the results.
+inline void run_rank(const Corpus& corpus, const plan::Plan& plan, const model::Model& model, const kernels::KernelTable& kernels,
+                     const RingRun& run, transport::Transport& transport, ResultCollector& collector) {
+  ThreadPool pool(run.threads);
+  const auto tokens = [&](Index document, Index first, Index count) {
+    return std::span<const TokenId>(corpus[document]).subspan(first, count);
+  };
+  const auto timeout = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(run.timeout_seconds));
+  const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); }};
+  ring::run(job, transport, {DeviceKind::cpu, &pool, nullptr});
+}
+
+inline std::vector<DocumentResult> run_corpus(const Corpus& corpus, const model::Model& model, const kernels::KernelTable& kernels,
+                                              const RingRun& run) {
+  const plan::Plan plan = plan_corpus(corpus, model, run.ranks, run.block_tokens);
+  ResultCollector collector(corpus.size(), model.config().channels);
+  transport::run_ranks(run.ranks > 1 ? "threads" : "self", {run.ranks}, [&](transport::Transport& transport) {
+    run_rank(corpus, plan, model, kernels, run, transport, collector);
+    return 0;
+  });
+  return collector.results();
+}
+
+}  // namespace riverrun::test

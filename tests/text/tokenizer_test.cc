@@ -1,0 +1,191 @@
+// The World tokenizer against its reference: recorded ids, a brute-force search, and round trips.
+#include <algorithm>
+#include <cstdio>
+#include <map>
+#include <random>
+
+#include "tests/text/support.h"
+
+#ifdef RIVERRUN_TEST_JSON
+#include <nlohmann/json.hpp>
+#endif
+
+namespace riverrun::text {
+namespace {
+
+std::vector<TokenId> encode(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<TokenId> ids;
+  tokenizer.encode(text, ids);
+  return ids;
+}
+
+// The definition: at each position the longest token that matches.
+std::vector<TokenId> encode_slowly(const std::map<std::string, TokenId>& tokens, std::string_view text) {
+  std::vector<TokenId> ids;
+  while (!text.empty()) {
+    auto size = std::min<std::size_t>(text.size(), 16);  // no longer tokens in these tests
+    while (!tokens.contains(std::string(text.substr(0, size)))) --size;
+    ids.push_back(tokens.at(std::string(text.substr(0, size))));
+    text.remove_prefix(size);
+  }
+  return ids;
+}
+
+std::string random_text(std::mt19937& random, Index size, int letters) {
+  std::string text;
+  for (Index i = 0; i < size; ++i)
+    text += static_cast<char>(letters == 256 ? random() : 'a' + random() % letters);
+  return text;
+}
+
+// Few letters make deep, crowded tries: prefixes of tokens that are no tokens, and dead ends after long
+// matches.
+TEST(WorldTokenizer, EqualsBruteForceOnRandomVocabularies) {
+  std::mt19937 random(1);
+  for (int round = 0; round < 20; ++round) {
+    const int letters = 1 + round % 4;
+    std::map<std::string, TokenId> tokens;
+    for (int byte = 0; byte < 256; ++byte) tokens[std::string(1, static_cast<char>(byte))] = byte + 1;
+    std::vector<std::string> words;
+    for (int i = 0; i < 300; ++i) {
+      const std::string word = random_text(random, 2 + static_cast<Index>(random() % 12), letters);
+      if (tokens.emplace(word, 257 + static_cast<TokenId>(words.size())).second) words.push_back(word);
+    }
+    const auto tokenizer = make_world_tokenizer(small_vocabulary(words), "test");
+    EXPECT_EQ(tokenizer->vocab_size(), 257 + static_cast<Index>(words.size()));
+    for (Index size = 0; size < 60; ++size) {
+      const std::string text = random_text(random, size, letters + 1);
+      ASSERT_EQ(encode(*tokenizer, text), encode_slowly(tokens, text)) << text;
+    }
+    const std::string text = random_text(random, 5000, letters);  // more ids than one batch for some letters
+    ASSERT_EQ(encode(*tokenizer, text), encode_slowly(tokens, text));
+  }
+}
+
+TEST(WorldTokenizer, AppendsToWhatIsThere) {
+  const auto tokenizer = make_world_tokenizer(small_vocabulary({"ab"}), "test");
+  std::vector<TokenId> ids{7};
+  tokenizer->encode("aba", ids);
+  tokenizer->encode("", ids);
+  EXPECT_EQ(ids, (std::vector<TokenId>{7, 257, 98}));
+}
+
+TEST(WorldTokenizer, DecodesIdZeroToNothingAndRefusesIdsWithoutAToken) {
+  const auto tokenizer = make_world_tokenizer(small_vocabulary() + "300 'word' 4\n", "test");
+  EXPECT_EQ(tokenizer->decode(std::vector<TokenId>{0, 300, 0, 98, 0}), "worda");
+  EXPECT_EQ(tokenizer->decode({}), "");
+  EXPECT_EQ(tokenizer->vocab_size(), 301);
+  for (const TokenId bad : {-1, 257, 299, 301, 65535, std::numeric_limits<TokenId>::max()}) {
+    EXPECT_CONTAINS(message_of<InputError>([&] { tokenizer->decode(std::vector<TokenId>{bad}); }),
+                    std::to_string(bad));
+  }
+}
+
+TEST(WorldTokenizer, RandomBytesComeBack) {
+  SKIP_WITHOUT_VOCABULARY();
+  const auto tokenizer = load_tokenizer(real_vocabulary());
+  std::mt19937 random(2);
+  for (const int letters : {256, 26, 3}) {
+    const std::string text = random_text(random, 200000, letters);
+    EXPECT_EQ(tokenizer->decode(encode(*tokenizer, text)), text);
+  }
+}
+
+// Every token encodes to itself, which finds any token the trie has lost or confused.
+TEST(WorldTokenizer, EveryTokenIsItsOwnEncoding) {
+  SKIP_WITHOUT_VOCABULARY();
+  const auto tokenizer = load_tokenizer(real_vocabulary());
+  EXPECT_STREQ(tokenizer->name(), "rwkv-world");
+  ASSERT_EQ(tokenizer->vocab_size(), 65530);
+  for (TokenId id = 1; id < 65530; ++id) {
+    const std::vector<TokenId> alone{id};
+    ASSERT_EQ(encode(*tokenizer, tokenizer->decode(alone)), alone);
+  }
+  EXPECT_EQ(encode(*tokenizer, "<|endoftext|>").front(), encode(*tokenizer, "<|").front()) << "ordinary text";
+}
+
+#ifdef RIVERRUN_TEST_JSON
+// Recorded from the reference implementation (the rwkv Python package).
+TEST(WorldTokenizer, EqualsTheReferenceOnRecordedTexts) {
+  SKIP_WITHOUT_VOCABULARY();
+  const auto tokenizer = load_tokenizer(real_vocabulary());
+  std::ifstream in(RIVERRUN_TEST_DATA "/world_tokens.jsonl");
+  int texts = 0;
+  for (std::string line; std::getline(in, line); ++texts) {
+    const auto recorded = nlohmann::json::parse(line);
+    const std::string text = recorded.at("text");
+    const std::vector<TokenId> ids = recorded.at("tokens");
+    EXPECT_EQ(encode(*tokenizer, text), ids) << text;
+    EXPECT_EQ(tokenizer->decode(ids), text);
+  }
+  EXPECT_GT(texts, 20);
+}
+#endif
+
+// A whole book; the count was obtained with the reference implementation.
+TEST(WorldTokenizer, CountsTheKingJamesText) {
+  SKIP_WITHOUT_VOCABULARY();
+  if (std::system("command -v bible > /dev/null") != 0)
+    GTEST_SKIP() << "the program bible (bible-kjv) is not installed";
+  const Scratch scratch;
+  ASSERT_EQ(std::system(("echo gen1:1-rev22:21 | bible -f > " + scratch.path("book")).c_str()), 0);
+  const std::string text = read_file(scratch.path("book"));
+  if (text.size() != 4404582) GTEST_SKIP() << "another edition of the text: " << text.size() << " bytes";
+  const auto tokenizer = load_tokenizer(real_vocabulary());
+  const std::vector<TokenId> ids = encode(*tokenizer, text);
+  EXPECT_EQ(ids.size(), 1179623u);
+  EXPECT_EQ(tokenizer->decode(ids), text);
+}
+
+TEST(LoadTokenizer, KnowsFormatsByContentOnly) {
+  const Scratch scratch;
+  EXPECT_STREQ(load_tokenizer(scratch.file("any.name", small_vocabulary()))->name(), "rwkv-world");
+  for (const std::string content : {"", "{\"version\": \"1.0\"}", "\x80\x81 1 2", "12", "x 'a' 1\n"}) {
+    const std::string path = scratch.file("bad.txt", content);
+    EXPECT_CONTAINS(message_of<InputError>([&] { load_tokenizer(path); }), path);
+  }
+  EXPECT_CONTAINS(message_of<InputError>([&] { load_tokenizer(scratch.path("none")); }), "none");
+}
+
+class FindTokenizer : public ::testing::Test {
+ protected:
+  FindTokenizer() { ::unsetenv("RIVERRUN_VOCAB"); }
+  Scratch scratch_;
+  const std::string file_ = "rwkv_vocab_v20230424.txt";
+};
+
+TEST_F(FindTokenizer, TheOrderIsOptionThenEnvironmentThenModel) {
+  const std::string beside = scratch_.file("models/" + file_, "");
+  const std::string model = scratch_.file("models/a.pth", "");
+  const std::string named = scratch_.file("named.txt", "");
+  const std::string in_environment = scratch_.file("environment.txt", "");
+  EXPECT_EQ(find_tokenizer(model, ""), beside);
+  EXPECT_EQ(find_tokenizer(scratch_.path("models"), ""), beside) << "a model may be a directory";
+  ::setenv("RIVERRUN_VOCAB", in_environment.c_str(), 1);
+  EXPECT_EQ(find_tokenizer(model, ""), in_environment);
+  EXPECT_EQ(find_tokenizer(model, named), named);
+}
+
+TEST_F(FindTokenizer, WhatWasNamedIsNeverPassedOver) {
+  scratch_.file("models/" + file_, "");
+  const std::string model = scratch_.path("models/a.pth"), missing = scratch_.path("missing");
+  EXPECT_CONTAINS(message_of<InputError>([&] { find_tokenizer(model, missing); }), missing);
+  ::setenv("RIVERRUN_VOCAB", missing.c_str(), 1);
+  EXPECT_CONTAINS(message_of<InputError>([&] { find_tokenizer(model, ""); }), missing);
+}
+
+TEST_F(FindTokenizer, TellsWhereItLooked) {
+  const std::string model = scratch_.path("models/a.pth");
+  try {
+    const std::string found = find_tokenizer(model, "");
+    EXPECT_TRUE(found.ends_with("data/" + file_))
+        << found << ": only the source tree's copy was left to find";
+    EXPECT_TRUE(std::filesystem::exists(found));
+  } catch (const InputError& error) {
+    EXPECT_CONTAINS(std::string(error.what()), scratch_.path("models/" + file_));
+    EXPECT_CONTAINS(std::string(error.what()), "cluster/install_deps.sh");
+  }
+}
+
+}  // namespace
+}  // namespace riverrun::text

@@ -1,0 +1,73 @@
+// A wait ends when there is no hope left, and not before: slow ranks that live are waited for, silent or stuck ones are
+// given up.
+
+#include <gtest/gtest.h>
+
+#include <thread>
+
+#include "core/error.h"
+#include "transport/pulse.h"
+#include "transport/transport.h"
+
+namespace riverrun::transport {
+namespace {
+
+using namespace std::chrono_literals;
+constexpr auto kTimeout = 200ms;
+
+std::string failure_of(int ranks, const std::function<int(Transport&)>& body) {
+  try {
+    run_ranks("threads", {.ranks = ranks}, body);
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "";
+}
+
+TEST(Liveness, ASlowRankThatGetsOnIsWaitedFor) {
+  EXPECT_EQ(failure_of(3, [](Transport& transport) {
+              if (transport.rank() == 1) {
+                for (int step = 0; step < 40; ++step) {  // five times the deadline
+                  std::this_thread::sleep_for(25ms);
+                  transport.note_step();
+                  transport.progress();
+                }
+              }
+              transport.barrier("the slow one", kTimeout);
+              return 0;
+            }),
+            "");
+}
+
+TEST(Liveness, ASilentRankIsNamed) {
+  const std::string message = failure_of(3, [](Transport& transport) {
+    if (transport.rank() == 1) std::this_thread::sleep_for(2s);
+    transport.barrier("the silent one", kTimeout);
+    return 0;
+  });
+  EXPECT_NE(message.find("rank 1 has been silent"), std::string::npos) << message;
+  EXPECT_NE(message.find("the silent one"), std::string::npos) << message;
+}
+
+TEST(Liveness, RanksThatWaitForEachOtherAreGivenUp) {
+  const std::string message = failure_of(2, [](Transport& transport) {
+    wait_until(transport, [] { return false; }, kTimeout, [] { return std::string("a message nobody sends"); });
+    return 0;
+  });
+  EXPECT_NE(message.find("no rank has got anything done"), std::string::npos) << message;
+}
+
+TEST(Pulse, TellsTheQuietestAndTheStandstillApart) {
+  const auto start = Clock::now() + 1s;
+  Pulse pulse(3, 0);
+  for (int rank = 0; rank < 3; ++rank) pulse.hear(rank, 1, start);
+  pulse.hear(1, 1, start + 5s);  // lives, gets nothing done
+  pulse.hear(2, 2, start + 3s);
+  const Health health = pulse.health(start + 10s);
+  EXPECT_EQ(health.quietest, 2);
+  EXPECT_EQ(health.silence, Clock::duration(7s));
+  EXPECT_EQ(health.standstill, Clock::duration(7s));
+}
+
+}  // namespace
+}  // namespace riverrun::transport

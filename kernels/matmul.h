@@ -19,6 +19,7 @@ enum class Epilogue {
   tanh,
   sigmoid,
   relu_squared,  // max(0, product)^2
+  silu,          // product * sigmoid(product)
 };
 
 // A weight matrix W [rows, cols] (rows: outputs, cols: inputs) in the backend's own layout and the operand type.
@@ -46,6 +47,7 @@ struct MatmulArgs {
   void* y;                // [M, rows] of y_type; may not overlap x
   DType y_type;           // f32, or the operand type; f32 for Epilogue::add
   Epilogue epilogue;
+  Index x_stride = 0;     // elements from a row of x to the next; 0: cols, dense
 };
 
 // `operand` is f32, bf16 or f16; a type the machine cannot multiply throws InputError that says so.

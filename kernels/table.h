@@ -4,9 +4,13 @@
 #include <span>
 #include <string>
 
+#include "kernels/deep_embed.h"
+#include "kernels/gate.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
 #include "kernels/readout.h"
+#include "kernels/wkv4.h"
+#include "kernels/wkv6.h"
 #include "kernels/wkv7.h"
 
 namespace riverrun::kernels {
@@ -23,6 +27,14 @@ struct KernelTable {
   LayerNorm layer_norm;
   Embed embed;
   ShiftMix shift_mix;
+  DynamicMix dynamic_mix;
+  Gate gate;
+  GateAdd gate_add;
+  TokenMatrix token_matrix;
+  Wkv4 wkv4;
+  Wkv6Decay wkv6_decay;
+  Wkv6 wkv6;
+  Wkv6Readout wkv6_readout;
   Wkv7Inputs wkv7_inputs;
   Wkv7 wkv7;
   Wkv7Readout wkv7_readout;

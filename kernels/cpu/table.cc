@@ -3,9 +3,30 @@
 namespace riverrun::kernels::cpu {
 
 const KernelTable& table() {
-  static const KernelTable kTable = {"cpu",  DeviceKind::cpu, multiplies, multiplies_fast, pack_matrix,
-                                     matmul, layer_norm,      embed,      shift_mix,       wkv7_inputs,
-                                     wkv7,   wkv7_readout,    log_prob,   sum_rows};
+  static const KernelTable kTable = {
+      .backend = "cpu",
+      .device = DeviceKind::cpu,
+      .multiplies = multiplies,
+      .multiplies_fast = multiplies_fast,
+      .pack_matrix = pack_matrix,
+      .matmul = matmul,
+      .layer_norm = layer_norm,
+      .embed = embed,
+      .shift_mix = shift_mix,
+      .dynamic_mix = nullptr,
+      .gate = nullptr,
+      .gate_add = nullptr,
+      .token_matrix = nullptr,
+      .wkv4 = nullptr,
+      .wkv6_decay = nullptr,
+      .wkv6 = nullptr,
+      .wkv6_readout = nullptr,
+      .wkv7_inputs = wkv7_inputs,
+      .wkv7 = wkv7,
+      .wkv7_readout = wkv7_readout,
+      .log_prob = log_prob,
+      .sum_rows = sum_rows,
+  };
   return kTable;
 }
 

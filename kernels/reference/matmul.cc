@@ -48,6 +48,8 @@ double apply(Epilogue epilogue, double product, double before) {
       return 1 / (1 + std::exp(-product));
     case Epilogue::relu_squared:
       return product < 0 ? 0 : product * product;  // lets a NaN through
+    case Epilogue::silu:
+      return product / (1 + std::exp(-product));
   }
   RR_CHECK(false, "epilogue ", static_cast<int>(epilogue));
 }
@@ -63,9 +65,11 @@ void matmul(const MatmulArgs& args, Stream) {
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
   RR_CHECK(args.y_type == DType::f32 || (args.y_type == w->type() && args.epilogue != Epilogue::add),
            "y of type ", name_of(args.y_type));
+  const Index stride = args.x_stride == 0 ? w->cols() : args.x_stride;
+  RR_CHECK(stride >= w->cols(), "rows of ", w->cols(), " elements, ", stride, " apart");
   std::vector<double> x(w->cols());
   for (Index m = 0; m < args.M; ++m) {
-    for (Index k = 0; k < w->cols(); ++k) x[k] = load_float(args.x, w->type(), m * w->cols() + k);
+    for (Index k = 0; k < w->cols(); ++k) x[k] = load_float(args.x, w->type(), m * stride + k);
     for (Index n = 0; n < w->rows(); ++n) {
       const float* row = w->row(n);
       double product = 0;

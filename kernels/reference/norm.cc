@@ -34,7 +34,7 @@ void embed(const EmbedArgs& args, Stream) {
     RR_CHECK(id >= 0 && id < args.V, "token ", id, " of a vocabulary of ", args.V);
     float* row = args.x + m * args.D;
     for (Index d = 0; d < args.D; ++d) row[d] = load_float(args.table, args.table_type, id * args.D + d);
-    normalize(row, args.D, args.weight, args.bias, args.eps, row);
+    if (args.weight != nullptr) normalize(row, args.D, args.weight, args.bias, args.eps, row);
   }
 }
 
@@ -56,9 +56,20 @@ void shift_mix(const ShiftMixArgs& args, Stream) {
           store_float(args.out[q], args.out_type, t * D + d, static_cast<float>(mixed));
         }
       }
+      if (args.normal != nullptr) std::copy(now.begin(), now.end(), args.normal + t * D);
+      for (Index d = 0; args.change != nullptr && d < D; ++d) args.change[t * D + d] = before[d] - now[d];
       before.swap(now);
     }
     if (args.rows_out[s] != nullptr) std::copy(before.begin(), before.end(), args.rows_out[s]);
+  }
+}
+
+void dynamic_mix(const DynamicMixArgs& args, Stream) {
+  for (Index i = 0; i < args.M * args.D; ++i) {
+    for (Index q = 0; q < args.mixes; ++q) {
+      const double share = double{args.mu[q][i % args.D]} + args.delta[q][i];
+      store_float(args.out[q], args.out_type, i, static_cast<float>(args.normal[i] + args.change[i] * share));
+    }
   }
 }
 

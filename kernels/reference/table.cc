@@ -10,9 +10,30 @@ bool multiplies_fast(DType) { return false; }
 }  // namespace
 
 const KernelTable& table() {
-  static const KernelTable kTable = {"reference", DeviceKind::cpu, multiplies, multiplies_fast, pack_matrix,
-                                     matmul,      layer_norm,      embed,      shift_mix,       wkv7_inputs,
-                                     wkv7,        wkv7_readout,    log_prob,   sum_rows};
+  static const KernelTable kTable = {
+      .backend = "reference",
+      .device = DeviceKind::cpu,
+      .multiplies = multiplies,
+      .multiplies_fast = multiplies_fast,
+      .pack_matrix = pack_matrix,
+      .matmul = matmul,
+      .layer_norm = layer_norm,
+      .embed = embed,
+      .shift_mix = shift_mix,
+      .dynamic_mix = dynamic_mix,
+      .gate = gate,
+      .gate_add = gate_add,
+      .token_matrix = token_matrix,
+      .wkv4 = wkv4,
+      .wkv6_decay = wkv6_decay,
+      .wkv6 = wkv6,
+      .wkv6_readout = wkv6_readout,
+      .wkv7_inputs = wkv7_inputs,
+      .wkv7 = wkv7,
+      .wkv7_readout = wkv7_readout,
+      .log_prob = log_prob,
+      .sum_rows = sum_rows,
+  };
   return kTable;
 }
 

@@ -122,17 +122,24 @@ void copy_elements(const Tensor& tensor, void* to) {
 
 Checkpoint::Checkpoint(std::string path, std::string container,
                        std::vector<std::shared_ptr<const MappedFile>> files,
-                       std::map<std::string, Tensor> tensors)
+                       std::map<std::string, Tensor> tensors, Extras extras)
     : path_(std::move(path)),
       container_(std::move(container)),
       files_(std::move(files)),
-      tensors_(std::move(tensors)) {
+      tensors_(std::move(tensors)),
+      extras_(std::move(extras)) {
   for (const auto& [name, tensor] : tensors_) {
     RR_CHECK(name == tensor.name, "tensor ", tensor.name, " of ", path_, " is filed as ", name);
     RR_CHECK(
         std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return lies_in(*file, tensor); }),
         "tensor ", name, " lies outside ", path_);
   }
+}
+
+std::vector<std::string> Checkpoint::file_paths() const {
+  std::vector<std::string> paths;
+  for (const auto& file : files_) paths.push_back(file->path());
+  return paths;
 }
 
 const Tensor* Checkpoint::find(const std::string& name) const {

@@ -1,7 +1,8 @@
 // Checkpoint: a weight file as named tensors, mapped into memory.
 //
-// Nothing is copied or converted here: a Tensor points into the file and keeps the file's element type, shape
-// and strides. Names are the file's own. Everything a reader hands out has been checked against the bounds of
+// Nothing is copied or converted here: a Tensor points into the file and keeps the file's element type. Names, shapes
+// and orientation are those of the official .pth files, whatever the file calls them : a transposed
+// matrix is one with swapped strides, a part of a fused tensor begins further into it. Everything a reader hands out has been checked against the bounds of
 // the file: a damaged or hostile one ends in an InputError that names it, never in a read outside it.
 #pragma once
 
@@ -16,36 +17,57 @@
 
 namespace riverrun::checkpoint {
 
+// How elements lie in the file: one after the other, or in ggml's blocks of few bits with a scale each.
+enum class Encoding { plain, q4_0, q4_1, q5_0, q5_1, q8_0, q4_k, q5_k, q6_k };
+
 // One tensor of a weight file. `data` points to element (0,...,0) inside the mapped file and need not be
 // aligned for its type; strides are in elements, not negative, one per dimension. Several tensors may share
 // the same bytes.
+//
+// An encoded tensor is f32 once decoded, and takes up `decoded` elements in the file, whatever part of them its
+// strides reach; element 0 is that of its first block.
 struct Tensor {
   std::string name;
   DType dtype = DType::f32;
   std::vector<Index> shape, strides;
   const std::byte* data = nullptr;
+  Encoding encoding = Encoding::plain;
+  Index decoded = 0;   // elements in the file's blocks; 0 for Encoding::plain
+  float scale = 1.0f;  // a power of two that the stored elements are to be multiplied with
 
   Index size() const;       // elements; 1 for a scalar (empty shape)
+  bool as_stored() const { return encoding == Encoding::plain && scale == 1.0f; }
   bool contiguous() const;  // row-major without gaps; dimensions of size 1 may have any stride
 };
 
 // "[2, 3]"
 std::string shape_text(const std::vector<Index>& shape);
 
-// Writes the elements of `tensor` to `to`, row-major without gaps, in the tensor's own type:
+// Writes the elements of `tensor` to `to`, row-major without gaps, in the tensor's own type, decoded and scaled:
 // tensor.size() * size_of(tensor.dtype) bytes. Takes any strides and alignment.
 void copy_elements(const Tensor& tensor, void* to);
+
+// What a file says beside its tensors.
+struct Extras {
+  std::string naming = "official";    // which names the file has: "official", "fla", "gguf rwkv7", ...
+  bool embedding_normalized = false;  // blocks.0.ln0 has been applied to emb.weight already
+  // A vocabulary inside the file (GGUF): the text of each id as GGUF writes it, escaped. Empty: none.
+  std::vector<std::string> vocabulary;
+  std::string vocabulary_kind;        // tokenizer.ggml.model: "rwkv"
+};
 
 // Thread-compatible. Tensors are valid as long as the Checkpoint is.
 class Checkpoint {
  public:
   // For readers, which have checked every tensor: each lies inside one of `files`, filed under its name.
   Checkpoint(std::string path, std::string container, std::vector<std::shared_ptr<const MappedFile>> files,
-             std::map<std::string, Tensor> tensors);
+             std::map<std::string, Tensor> tensors, Extras extras = {});
 
   const std::string& path() const { return path_; }
   const std::string& container() const { return container_; }  // "pth (zip)", "safetensors"
   const std::map<std::string, Tensor>& tensors() const { return tensors_; }
+  const Extras& extras() const { return extras_; }
+  std::vector<std::string> file_paths() const;  // all files it was read from, the weights' only
 
   const Tensor* find(const std::string& name) const;  // null when there is none of that name
 
@@ -60,6 +82,7 @@ class Checkpoint {
   std::string path_, container_;
   std::vector<std::shared_ptr<const MappedFile>> files_;
   std::map<std::string, Tensor> tensors_;
+  Extras extras_;
 };
 
 // Opens a weight file; its format is recognised by its first bytes, not by its name. InputError when the file

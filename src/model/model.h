@@ -40,6 +40,9 @@ class Model {
   const Config& config() const { return config_; }
   DType precision() const { return precision_; }
   const StateShape& state_shape() const { return state_shape_; }
+  // The state before a document's first token: zeros (RWKV-4: no past), or a tuned one from `time_state` tensors.
+  const State& initial_state() const { return initial_state_; }
+  bool has_tuned_state() const { return has_tuned_state_; }
   virtual Index weight_bytes() const = 0;
 
   virtual std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const = 0;
@@ -48,8 +51,8 @@ class Model {
   // are copied.
   virtual void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const = 0;
 
-  // Pointers are per segment, in the order of start(): null in means zeros (the document starts here), null out
-  // means not wanted. In and out may be the same memory.
+  // Pointers are per segment, in the order of start(): null in means that nothing came before (zeros; RWKV-4: no past),
+  // null out means not wanted. In and out may be the same memory.
   using In = const float* const*;
   using Out = float* const*;
   virtual void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const = 0;
@@ -70,10 +73,12 @@ class Model {
 
  protected:
   Model(Config config, StateShape state_shape, DType precision)
-      : config_(std::move(config)), state_shape_(state_shape), precision_(precision) {}
+      : config_(std::move(config)), state_shape_(state_shape), precision_(precision), initial_state_(state_shape) {}
   Config config_;
   StateShape state_shape_;
   DType precision_;
+  State initial_state_;
+  bool has_tuned_state_ = false;
 };
 
 struct LoadOptions {

@@ -58,13 +58,13 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack(const checkpoint::Tens
   return packed;
 }
 
-// Packs straight from the file where its bytes are aligned for their type, as they nearly always are.
+// Packs straight from the file where its bytes are what is meant and aligned for their type, as they nearly always are.
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoint::Tensor& tensor, Index stored_rows,
                                                                  Index stored_cols, bool transposed) {
   auto [row_stride, col_stride] = matrix_strides(tensor, stored_rows, stored_cols);
   checkpoint::Tensor source = tensor;
   Buffer copy;
-  if (reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
+  if (!tensor.as_stored() || reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
     copy = take(tensor);
     source.data = copy.data();
     row_stride = stored_cols, col_stride = 1;

@@ -90,7 +90,8 @@ class ResumeTest(JobTest):
         )
 
     def start_and_wait_for_the_middle(self, launcher, *more):
-        """A run of which some documents are done, not all. The corpus grows until a run lasts long enough."""
+        """A run with documents done, but half of them still to do, so that a signal finds it at work. The corpus grows
+        until a run lasts long enough."""
         while True:
             self.source = self.documents(
                 [make_tokens(self.tokens + 13 * i, seed=i) for i in range(self.COUNT)]
@@ -99,7 +100,7 @@ class ResumeTest(JobTest):
             self.addCleanup(running.kill_all)
             deadline = time.monotonic() + LIMIT
             while running.process.poll() is None and time.monotonic() < deadline:
-                if 0 < count_done(self.output) < self.COUNT:
+                if 0 < count_done(self.output) <= self.COUNT // 2:
                     return running
                 time.sleep(0.02)
             self.assertEqual(running.process.poll(), 0, running.text())

@@ -9,6 +9,7 @@
 
 #include "checkpoint/formats.h"
 #include "checkpoint/layout.h"
+#include "checkpoint/naming.h"
 #include "core/error.h"
 
 namespace riverrun::checkpoint {
@@ -23,7 +24,7 @@ bool starts_with(Bytes bytes, std::string_view magic, std::size_t at = 0) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
 }
 
-std::unique_ptr<Checkpoint> refuse_legacy_pth(std::shared_ptr<const MappedFile> file) {
+Contents refuse_legacy_pth(std::shared_ptr<const MappedFile> file) {
   throw InputError(concat(file->path(),
                           " is a .pth in the format of PyTorch before 1.6 (or a bare pickle), which is "
                           "not supported; load it with a current PyTorch and torch.save it again"));
@@ -32,7 +33,7 @@ std::unique_ptr<Checkpoint> refuse_legacy_pth(std::shared_ptr<const MappedFile> 
 struct Format {
   const char* name;
   bool (*recognises)(Bytes file);
-  std::unique_ptr<Checkpoint> (*read)(std::shared_ptr<const MappedFile> file);
+  Contents (*read)(std::shared_ptr<const MappedFile> file);
 };
 
 // The first that recognises the file reads it. A safetensors header of 640 bytes starts like a protocol 2
@@ -167,7 +168,7 @@ void Checkpoint::release(const Tensor& tensor) const {
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
   auto file = std::make_shared<const MappedFile>(path);
   for (const Format& format : kFormats) {
-    if (format.recognises(file->bytes())) return format.read(std::move(file));
+    if (format.recognises(file->bytes())) return name_tensors(format.read(std::move(file)));
   }
   std::string known;
   for (const Format& format : kFormats) known += (known.empty() ? "" : ", ") + std::string(format.name);

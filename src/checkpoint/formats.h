@@ -1,14 +1,35 @@
 // The readers behind open_checkpoint, one per format. Each takes a file that its format's first bytes were
-// seen in.
+// seen in, and gives its tensors under the names that the file has for them; naming.h makes them official.
 #pragma once
 
+#include <map>
 #include <memory>
+#include <optional>
+#include <string>
+#include <vector>
 
 #include "checkpoint/checkpoint.h"
 
 namespace riverrun::checkpoint {
 
-std::unique_ptr<Checkpoint> read_pth(std::shared_ptr<const MappedFile> file);
-std::unique_ptr<Checkpoint> read_safetensors(std::shared_ptr<const MappedFile> file);
+// What a file or folder says beside names and shapes and a naming scheme may need. 0 or nothing: not said.
+struct Facts {
+  std::optional<bool> embedding_normalized;  // config.json: embedding_layer_norm_fused
+  Index head_size = 0;                       // GGUF: wkv.head_size
+  Index rescale_every = 0;                   // GGUF: rescale_every_n_layers
+  std::string architecture;                  // GGUF: general.architecture
+};
+
+// A container, read: every tensor lies inside one of `files` and is filed under its name.
+struct Contents {
+  std::string path, container;
+  std::vector<std::shared_ptr<const MappedFile>> files;
+  std::map<std::string, Tensor> tensors;
+  Facts facts;
+  Extras extras;  // what the reader knows of them; naming is still to be found
+};
+
+Contents read_pth(std::shared_ptr<const MappedFile> file);
+Contents read_safetensors(std::shared_ptr<const MappedFile> file);
 
 }  // namespace riverrun::checkpoint

@@ -89,7 +89,7 @@ Tensor make_tensor(const std::string& path, const ZipDirectory& zip, const std::
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> read_pth(std::shared_ptr<const MappedFile> file) {
+Contents read_pth(std::shared_ptr<const MappedFile> file) {
   const std::string& path = file->path();
   const ZipDirectory zip(file);
   const std::string root = find_root(path, zip);
@@ -111,7 +111,7 @@ std::unique_ptr<Checkpoint> read_pth(std::shared_ptr<const MappedFile> file) {
                    *name);
   }
   RR_CHECK_INPUT(!tensors.empty(), path, " holds no tensor");
-  return std::make_unique<Checkpoint>(path, "pth (zip)", std::vector{file}, std::move(tensors));
+  return {path, "pth (zip)", {file}, std::move(tensors)};
 }
 
 }  // namespace riverrun::checkpoint

@@ -92,7 +92,7 @@ Tensor make_tensor(const std::string& path, const std::string& name, const json&
 
 }  // namespace
 
-std::unique_ptr<Checkpoint> read_safetensors(std::shared_ptr<const MappedFile> file) {
+Contents read_safetensors(std::shared_ptr<const MappedFile> file) {
   const std::string& path = file->path();
   const auto bytes = file->bytes();
   std::uint64_t length = 0;
@@ -111,7 +111,7 @@ std::unique_ptr<Checkpoint> read_safetensors(std::shared_ptr<const MappedFile> f
     tensors.emplace(name, make_tensor(path, name, entry, bytes.subspan(sizeof length + length)));
   }
   RR_CHECK_INPUT(!tensors.empty(), path, " holds no tensor");
-  return std::make_unique<Checkpoint>(path, "safetensors", std::vector{file}, std::move(tensors));
+  return {path, "safetensors", {file}, std::move(tensors)};
 }
 
 }  // namespace riverrun::checkpoint

@@ -4,7 +4,7 @@
 
 namespace riverrun::checkpoint {
 
-std::unique_ptr<Checkpoint> read_safetensors(std::shared_ptr<const MappedFile> file) {
+Contents read_safetensors(std::shared_ptr<const MappedFile> file) {
   throw Error(concat(file->path(),
                      " is a safetensors file, which this build cannot read; install nlohmann_json 3.11 "
                      "or newer (Debian: nlohmann-json3-dev), run cmake again and rebuild"));

@@ -1,22 +1,62 @@
 #include "model/config.h"
 
+#include <algorithm>
 #include <charconv>
 #include <set>
 
 #include "core/error.h"
+#include "model/generation.h"
 
 namespace riverrun::model {
 
+namespace {
+
+// Whether some block has a tensor whose name, after its number, is or begins with `name`.
+bool any_block_has(const checkpoint::Checkpoint& file, const std::string& name) {
+  const std::string prefix = "blocks.";
+  return std::any_of(file.tensors().begin(), file.tensors().end(), [&](const auto& entry) {
+    const std::string& full = entry.first;
+    if (full.compare(0, prefix.size(), prefix) != 0) return false;
+    const auto dot = full.find('.', prefix.size());
+    return dot != std::string::npos && full.compare(dot + 1, name.size(), name) == 0;
+  });
+}
+
+// Generations whose memory of the past grows with it: nothing compact could be handed on.
+void refuse_growing_states(const checkpoint::Checkpoint& file) {
+  RR_CHECK_INPUT(!any_block_has(file, "qkv.qq."), file.path(),
+                 ": this is an RWKV-7b (DEA) checkpoint: its attention cache grows with the text, so there is no compact state to"
+                 " hand on, and riverrun cannot run it");
+  RR_CHECK_INPUT(!any_block_has(file, "ffn.enn."), file.path(),
+                 ": this is an RWKV-8 checkpoint (ffn.enn), a generation that riverrun does not run");
+  for (const auto& [name, tensor] : file.tensors()) {
+    RR_CHECK_INPUT(name.find("rosa") == std::string::npos, file.path(), ": tensor ", name,
+                   " is of a ROSA model: what it looks up grows with the text, so there is no compact state to hand on, and"
+                   " riverrun cannot run it");
+  }
+}
+
+// RWKV-5.1 stores one decay per head, [H] or [H, 1]; 5.2 one per channel, [H, N]. Where N is 1 the two are the same.
+std::string detect_gated_rwkv5(const checkpoint::Checkpoint& file) {
+  const checkpoint::Tensor& decay = *file.find("blocks.0.att.time_decay");
+  const Index D = file.require("emb.weight", {-1, -1}).shape[1];
+  return decay.shape.size() == 2 && decay.size() == D ? "rwkv5.2" : "rwkv5.1";
+}
+
+}  // namespace
+
 std::string detect_generation(const checkpoint::Checkpoint& file) {
-  const auto has = [&](const char* name) { return file.find(name) != nullptr; };
-  RR_CHECK_INPUT(has("emb.weight"), file.path(), ": there is no tensor emb.weight, so these are not RWKV weights in the official names");
-  RR_CHECK_INPUT(!has("blocks.0.qkv.qq.weight"), file.path(),
-                 ": this is an RWKV-7b (DEA) checkpoint: its attention cache grows with the text, so there is no compact state to hand on");
-  RR_CHECK_INPUT(!has("blocks.0.ffn.s_emb.weight"), file.path(), ": RWKV-7a (DeepEmbed) checkpoints are not supported yet");
-  if (has("blocks.0.att.r_k") || has("blocks.0.att.k_k")) return "rwkv7";
-  if (has("blocks.0.att.time_maa_w1")) return "rwkv6";
-  if (has("blocks.0.att.gate.weight") || has("blocks.0.att.ln_x.weight")) return "rwkv5";
-  if (has("blocks.0.att.time_mix_k")) return "rwkv4";
+  RR_CHECK_INPUT(file.find("emb.weight") != nullptr, file.path(),
+                 ": there is no tensor emb.weight, so these are not RWKV weights in the official names");
+  refuse_growing_states(file);
+  const auto has = [&](const char* name) { return any_block_has(file, name); };
+  if (has("att.r_k") || has("att.k_k")) return has("ffn.s_emb.weight") ? "rwkv7a" : "rwkv7";
+  if (has("att.time_maa_w1")) return "rwkv6";
+  if (has("att.time_decay")) {
+    RR_CHECK_INPUT(file.find("blocks.0.att.time_decay") != nullptr, file.path(), ": there is no tensor blocks.0.att.time_decay");
+    if (has("att.gate.weight")) return detect_gated_rwkv5(file);
+    return has("att.ln_x.weight") ? "rwkv5.0" : "rwkv4";
+  }
   throw InputError(file.path() + ": the tensor names are of no RWKV generation known here (4, 5, 6 or 7)");
 }
 
@@ -37,6 +77,50 @@ Index count_layers(const checkpoint::Checkpoint& file) {
   RR_CHECK_INPUT(static_cast<Index>(seen.size()) == layers, file.path(), ": the highest block is ", layers - 1, " but only ",
                  seen.size(), " of ", layers, " blocks are there");
   return layers;
+}
+
+Config read_shared_config(const checkpoint::Checkpoint& file, const std::string& generation) {
+  Config config;
+  config.generation = generation;
+  config.layers = count_layers(file);
+  const checkpoint::Tensor& embedding = file.require("emb.weight", {-1, -1});
+  config.vocab = embedding.shape[0];
+  config.channels = embedding.shape[1];
+  config.weights = embedding.dtype;
+  config.ffn = file.require("blocks.0.ffn.key.weight", {-1, -1}).shape[0];
+  config.has_head = file.find("head.weight") != nullptr;
+  for (const auto& [name, tensor] : file.tensors()) config.parameters += tensor.size();
+  return config;
+}
+
+void set_heads(const checkpoint::Checkpoint& file, const char* tensor, Index heads, Config& config) {
+  RR_CHECK_INPUT(heads > 0 && config.channels % heads == 0, file.path(), ": ", tensor, " has ", heads,
+                 " heads, which cannot share the ", config.channels, " channels of emb.weight evenly");
+  config.heads = heads;
+  config.head_size = config.channels / heads;
+}
+
+void set_heads_by_shape(const checkpoint::Checkpoint& file, const char* tensor, Config& config) {
+  const auto& shape = file.require(tensor, {-1, -1}).shape;
+  RR_CHECK_INPUT(shape[0] * shape[1] == config.channels, file.path(), ": ", tensor, " is ", checkpoint::shape_text(shape),
+                 ", which does not make up the ", config.channels, " channels of emb.weight");
+  set_heads(file, tensor, shape[0], config);
+}
+
+StateShape head_state_shape(const Config& config) {
+  return {config.layers, config.heads, config.head_size * config.head_size, config.channels};
+}
+
+Cost make_cost(const Config& config, DType operand, const LayerCost& layer) {
+  const double L = static_cast<double>(config.layers), table = static_cast<double>(config.channels) * config.vocab;
+  Cost cost;
+  cost.layer_flops = 2 * L * layer.matrix_elements;
+  cost.state_flops = L * layer.state_flops;
+  cost.head_flops = 2 * table;
+  cost.weight_bytes = static_cast<Index>(L * layer.matrix_elements + table) * size_of(operand) +
+                      static_cast<Index>(L * layer.table_elements + table) * size_of(config.weights);
+  cost.activation_bytes = layer.float_width * Index{sizeof(float)} + layer.operand_width * size_of(operand);
+  return cost;
 }
 
 }  // namespace riverrun::model

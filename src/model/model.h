@@ -84,10 +84,11 @@ class Model {
 struct LoadOptions {
   std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
   bool need_head = false;          // pack the head: scoring and generating
+  std::string initial_state;       // a file of blocks.l.att.time_state tensors; empty: the checkpoint's own, if any
 };
 
 // Reads and packs the weights of a checkpoint of any known generation for `kernels`. InputError when tensors are
-// missing or misshapen, when a head is needed but not there, or the precision cannot be had on this machine.
+// missing, misshapen or unknown, when a head is needed but not there, or the precision cannot be had on this machine.
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options);
 

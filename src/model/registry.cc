@@ -1,35 +1,34 @@
 // The generations that this build can run: one line each.
 
 #include <array>
+#include <optional>
 
 #include "core/error.h"
-#include "model/model.h"
+#include "model/initial_state.h"
 #include "model/rwkv7.h"
 
 namespace riverrun::model {
 
 namespace {
 
-struct Generation {
-  const char* name;
-  Config (*read_config)(const checkpoint::Checkpoint& file);
-  StateShape (*state_shape)(const Config& config);
-  Cost (*cost)(const Config& config, DType operand);
-  std::unique_ptr<Model> (*load)(const checkpoint::Checkpoint& file, const Config& config, const kernels::KernelTable& kernels,
-                                 Stream stream, DType operand, bool need_head);
-};
-
-constexpr std::array kGenerations = {
-    Generation{"rwkv7", read_rwkv7_config, rwkv7_state_shape, rwkv7_cost, load_rwkv7},
-};
+constexpr std::array kGenerations = {&kRwkv7};
 
 const Generation& find_generation(const std::string& name, const std::string& path) {
   std::string known;
-  for (const Generation& generation : kGenerations) {
-    if (name == generation.name) return generation;
-    known += concat(known.empty() ? "" : ", ", generation.name);
+  for (const Generation* generation : kGenerations) {
+    if (name == generation->name) return *generation;
+    known += concat(known.empty() ? "" : ", ", generation->name);
   }
   throw InputError(concat(path, ": this is an ", name, " checkpoint, which this version does not run yet; it runs: ", known));
+}
+
+// The one that the user names, else the one that the checkpoint brings, else none.
+std::optional<State> choose_initial_state(const checkpoint::Checkpoint& file, const Generation& generation, const Config& config,
+                                          const std::string& path) {
+  const StateShape shape = generation.state_shape(config);
+  if (generation.tunable) return path.empty() ? find_tuned_state(file, config, shape) : read_tuned_state(path, config, shape);
+  RR_CHECK_INPUT(path.empty(), path, ": ", generation.name, " models take no initial state");
+  return std::nullopt;
 }
 
 DType choose_precision(const std::string& name, const Config& config, const kernels::KernelTable& kernels) {
@@ -54,8 +53,9 @@ DType choose_precision(const std::string& name, const Config& config, const kern
 }  // namespace
 
 Config read_config(const checkpoint::Checkpoint& file) {
-  Config config = find_generation(detect_generation(file), file.path()).read_config(file);
-  for (const auto& [name, tensor] : file.tensors()) config.parameters += tensor.size();
+  const Generation& generation = find_generation(detect_generation(file), file.path());
+  Config config = read_shared_config(file, generation.name);
+  generation.complete_config(file, config);
   return config;
 }
 
@@ -66,11 +66,13 @@ Cost estimate_cost(const Config& config, DType operand) { return find_generation
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options) {
   const auto file = checkpoint::open_checkpoint(path);
-  const Generation& generation = find_generation(detect_generation(*file), path);
   const Config config = read_config(*file);
   RR_CHECK_INPUT(config.has_head || !options.need_head, path,
                  ": there is no head.weight, so this model embeds but cannot score or generate");
-  return generation.load(*file, config, kernels, stream, choose_precision(options.precision, config, kernels), options.need_head);
+  const Generation& generation = find_generation(config.generation, path);
+  const auto initial = choose_initial_state(*file, generation, config, options.initial_state);
+  return generation.load({*file, config, kernels, stream, choose_precision(options.precision, config, kernels), options.need_head,
+                          initial ? &*initial : nullptr});
 }
 
 }  // namespace riverrun::model

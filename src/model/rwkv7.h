@@ -1,14 +1,15 @@
-// RWKV-7 "Goose" (x070).
+// RWKV-7 "Goose" (x070), and RWKV-7a, which adds DeepEmbed.
 #pragma once
 
-#include "model/model.h"
+#include "model/generation.h"
 
 namespace riverrun::model {
 
-Config read_rwkv7_config(const checkpoint::Checkpoint& file);
-StateShape rwkv7_state_shape(const Config& config);
+extern const Generation kRwkv7, kRwkv7a;
+
+// Numbers of the widest inner row of a layer.
+Index rwkv7_inner_width(const Config& config);
+void complete_rwkv7_config(const checkpoint::Checkpoint& file, Config& config);
 Cost rwkv7_cost(const Config& config, DType operand);
-std::unique_ptr<Model> load_rwkv7(const checkpoint::Checkpoint& file, const Config& config, const kernels::KernelTable& kernels,
-                                  Stream stream, DType operand, bool need_head);
 
 }  // namespace riverrun::model

@@ -6,12 +6,13 @@
 
 namespace riverrun::model {
 
-// Per layer: `parts` independent pieces of the recurrent state (heads, each [value][key]; fp32) and two rows of D
-// fp32, the LayerNorm outputs of the last token before time mix and before channel mix.
+// Per layer: `parts` independent pieces of the recurrent state (heads, each [value][key]; in RWKV-4 channels, each
+// [a, b, p] of kernels/wkv4.h; fp32) and two rows of D fp32, the LayerNorm outputs of the last token before time mix and
+// before channel mix.
 struct StateShape {
   Index layers = 0;
-  Index parts = 0;         // H for RWKV-5 to 7
-  Index part_floats = 0;   // N * N for RWKV-5 to 7
+  Index parts = 0;         // H; D for RWKV-4
+  Index part_floats = 0;   // N * N; 3 for RWKV-4
   Index row_floats = 0;    // D
 
   Index state_floats() const { return parts * part_floats; }

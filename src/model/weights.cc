@@ -8,7 +8,19 @@ namespace riverrun::model {
 
 namespace {
 
-bool is_float(DType type) { return type == DType::f32 || type == DType::bf16 || type == DType::f16; }
+void check_float(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor) {
+  RR_CHECK_INPUT(tensor.dtype == DType::f32 || tensor.dtype == DType::bf16 || tensor.dtype == DType::f16, file.path(), ": ",
+                 tensor.name, " has elements of type ", name_of(tensor.dtype), ", not fp32, bf16 or fp16");
+}
+
+// The elements, row-major, in the tensor's own type.
+Buffer read_elements(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor) {
+  check_float(file, tensor);
+  Buffer values(tensor.size() * size_of(tensor.dtype));
+  checkpoint::copy_elements(tensor, values.data());
+  file.release(tensor);
+  return values;
+}
 
 // Strides of the dimensions that are not 1: what is left of [1, 1, D] is one dimension.
 std::vector<Index> real_strides(const checkpoint::Tensor& tensor) {
@@ -30,29 +42,35 @@ std::pair<Index, Index> matrix_strides(const checkpoint::Tensor& tensor, Index r
 
 }  // namespace
 
-// The elements, row-major, in the tensor's own type.
-Buffer WeightLoader::take(const checkpoint::Tensor& tensor) {
-  RR_CHECK_INPUT(is_float(tensor.dtype), file_.path(), ": ", tensor.name, " has elements of type ", name_of(tensor.dtype),
-                 ", not fp32, bf16 or fp16");
-  Buffer values(tensor.size() * size_of(tensor.dtype));
-  checkpoint::copy_elements(tensor, values.data());
-  file_.release(tensor);
+const checkpoint::Tensor& WeightLoader::require(const std::string& name, const std::vector<Index>& shape) {
+  taken_.insert(name);
+  return file_.require(name, shape);
+}
+
+void WeightLoader::check_all_taken() const {
+  for (const auto& [name, tensor] : file_.tensors()) {
+    RR_CHECK_INPUT(taken_.count(name) != 0, file_.path(), ": tensor ", name, " ", checkpoint::shape_text(tensor.shape),
+                   " has no place in this model; if it changes what the model computes, this version cannot run it, and if"
+                   " not, take it out of the file");
+  }
+}
+
+Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor) {
+  const Buffer stored = read_elements(file, tensor);
+  Array<float> values(tensor.size());
+  for (Index i = 0; i < values.size(); ++i) values[i] = load_float(stored.data(), tensor.dtype, i);
   return values;
 }
 
 Array<float> WeightLoader::vector(const std::string& name, const std::vector<Index>& shape) {
-  const checkpoint::Tensor& tensor = file_.require(name, shape);
-  const Buffer stored = take(tensor);
-  Array<float> values(tensor.size());
-  for (Index i = 0; i < values.size(); ++i) values[i] = load_float(stored.data(), tensor.dtype, i);
+  Array<float> values = read_floats(file_, require(name, shape));
   bytes_ += values.size() * Index{sizeof(float)};
   return values;
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack(const checkpoint::Tensor& tensor, Index rows, Index cols,
                                                           Index row_stride, Index col_stride) {
-  RR_CHECK_INPUT(is_float(tensor.dtype), file_.path(), ": ", tensor.name, " has elements of type ", name_of(tensor.dtype),
-                 ", not fp32, bf16 or fp16");
+  check_float(file_, tensor);
   auto packed = kernels_.pack_matrix({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride}, operand_, stream_);
   bytes_ += packed->bytes();
   return packed;
@@ -65,7 +83,7 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoin
   checkpoint::Tensor source = tensor;
   Buffer copy;
   if (!tensor.as_stored() || reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
-    copy = take(tensor);
+    copy = read_elements(file_, tensor);
     source.data = copy.data();
     row_stride = stored_cols, col_stride = 1;
   }
@@ -76,17 +94,17 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoin
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::matrix(const std::string& name, Index rows, Index cols) {
-  return pack_stored(file_.require(name, {rows, cols}), rows, cols, false);
+  return pack_stored(require(name, {rows, cols}), rows, cols, false);
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::transposed_matrix(const std::string& name, Index rows, Index cols) {
-  return pack_stored(file_.require(name, {cols, rows}), cols, rows, true);
+  return pack_stored(require(name, {cols, rows}), cols, rows, true);
 }
 
 Buffer WeightLoader::table(const std::string& name, Index rows, Index cols, DType& type) {
-  const checkpoint::Tensor& tensor = file_.require(name, {rows, cols});
+  const checkpoint::Tensor& tensor = require(name, {rows, cols});
   type = tensor.dtype;
-  Buffer values = take(tensor);
+  Buffer values = read_elements(file_, tensor);
   bytes_ += values.bytes();
   return values;
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -11,8 +12,11 @@
 
 namespace riverrun::model {
 
+// All elements as fp32, row-major. InputError when they are no floating-point numbers.
+Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor);
+
 // Takes tensors out of a checkpoint one after the other and gives their pages back, so that a load peaks near the
-// size of what is kept. Counts the bytes it hands out.
+// size of what is kept. Counts the bytes it hands out, and knows which tensors nobody asked for.
 class WeightLoader {
  public:
   WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, Stream stream)
@@ -27,10 +31,16 @@ class WeightLoader {
   // A table [rows, cols] as it is stored: rows dense, in the file's element type.
   Buffer table(const std::string& name, Index rows, Index cols, DType& type);
 
+  // The model has no use for this tensor, which the file may have.
+  void ignore(const std::string& name) { taken_.insert(name); }
+  // InputError when the file holds a tensor that was neither taken nor ignored: the model would not be the one that
+  // was trained.
+  void check_all_taken() const;
+
   Index bytes() const { return bytes_; }
 
  private:
-  Buffer take(const checkpoint::Tensor& tensor);
+  const checkpoint::Tensor& require(const std::string& name, const std::vector<Index>& shape);
   std::unique_ptr<kernels::PackedMatrix> pack_stored(const checkpoint::Tensor& tensor, Index stored_rows, Index stored_cols,
                                                      bool transposed);
   std::unique_ptr<kernels::PackedMatrix> pack(const checkpoint::Tensor& tensor, Index rows, Index cols, Index row_stride,
@@ -41,6 +51,7 @@ class WeightLoader {
   DType operand_;
   Stream stream_;
   Index bytes_ = 0;
+  std::set<std::string> taken_;
 };
 
 }  // namespace riverrun::model

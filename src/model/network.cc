@@ -1,0 +1,157 @@
+#include "model/network.h"
+
+#include <algorithm>
+
+#include "core/error.h"
+#include "model/initial_state.h"
+
+namespace riverrun::model {
+
+namespace {
+
+constexpr Index kLogitRows = 128;  // rows of logits held at once: 32 MiB for the World vocabulary
+constexpr std::size_t kMostMixes = 6;
+
+NetworkWorkspace& shared(Workspace& workspace) { return static_cast<NetworkWorkspace&>(workspace); }
+
+}  // namespace
+
+NetworkWorkspace::NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, Index mixes,
+                                   Index inner_width)
+    : capacity(most_rows), stream(on), ids(most_rows), row(config.channels), operand_(operand) {
+  for (auto* array : {&x, &r, &k, &v, &y}) *array = floats(config.channels);
+  for (Index q = 0; q < mixes; ++q) mix.push_back(operands(config.channels));
+  inner = operands(inner_width);
+}
+
+Array<float> NetworkWorkspace::floats(Index width) {
+  Array<float> array(capacity * width);
+  bytes_ += array.size() * Index{sizeof(float)};
+  return array;
+}
+
+Buffer NetworkWorkspace::operands(Index width) {
+  Buffer buffer(capacity * width * size_of(operand_));
+  bytes_ += buffer.bytes();
+  return buffer;
+}
+
+Network::Network(const LoadArgs& args, WeightLoader& load, const StateShape& shape)
+    : Model(args.config, shape, args.operand), kernels_(args.kernels) {
+  const Index D = config_.channels;
+  embedding_ = load.table("emb.weight", config_.vocab, D, embedding_type_);
+  if (!args.file.extras().embedding_normalized) ln0_ = load_norm(load, "blocks.0.ln0", D);
+  ln_out_ = load_norm(load, "ln_out", D);
+  if (args.initial != nullptr) {
+    std::ranges::copy(args.initial->values(), initial_state_.values().begin());
+    has_tuned_state_ = true;
+  }
+  if (args.need_head) head_ = load.matrix("head.weight", config_.vocab, D);
+}
+
+void Network::finish_load(WeightLoader& load) {
+  if (head_ == nullptr) load.ignore("head.weight");
+  load.ignore("blocks.0.ln0.weight"), load.ignore("blocks.0.ln0.bias");
+  for (Index layer = 0; layer < config_.layers; ++layer) load.ignore(time_state_name(layer));
+  load.check_all_taken();
+  weight_bytes_ = load.bytes();
+}
+
+void Network::start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const {
+  auto& ws = shared(workspace);
+  const Index M = static_cast<Index>(ids.size());
+  RR_CHECK(M <= ws.capacity && !segments.empty() && segments.back().end == M, "a block of ", M, " tokens");
+  std::copy(ids.begin(), ids.end(), ws.ids.data());
+  ws.segments.assign(segments.begin(), segments.end());
+  embed(ws, M, ws.ids.data(), ws.x.data());
+}
+
+void Network::first_layer_row(Workspace& workspace, TokenId id, float* row) const {
+  auto& ws = shared(workspace);
+  embed(ws, 1, &id, ws.row.data());
+  const Norm& norm = time_norm(0);
+  kernels_.layer_norm({1, config_.channels, ws.row.data(), norm.weight.data(), norm.bias.data(), config_.norm_eps, row, DType::f32},
+                      ws.stream);
+}
+
+void Network::hidden(Workspace& workspace, Index first, Index rows, float* out) const {
+  final_norm(shared(workspace), first, rows, out, DType::f32);
+}
+
+void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {
+  auto& ws = shared(workspace);
+  RR_CHECK(head_ != nullptr, "log_probs without a head");
+  if (ws.logits.size() == 0) ws.logits = Array<float>(kLogitRows * config_.vocab);
+  const Index total = static_cast<Index>(targets.size());
+  for (Index done = 0; done < total; done += kLogitRows) {
+    const Index rows = std::min(kLogitRows, total - done);
+    final_norm(ws, first + done, rows, ws.mix[0].data(), precision_);
+    kernels_.matmul({rows, ws.mix[0].data(), head_.get(), ws.logits.data(), DType::f32, Epilogue::none}, ws.stream);
+    kernels_.log_prob({rows, config_.vocab, ws.logits.data(), targets.data() + done, out + done}, ws.stream);
+  }
+}
+
+void Network::final_norm(WS& ws, Index first, Index rows, void* out, DType type) const {
+  kernels_.layer_norm({rows, config_.channels, ws.x.data() + first * config_.channels, ln_out_.weight.data(), ln_out_.bias.data(),
+                       config_.norm_eps, out, type},
+                      ws.stream);
+}
+
+void Network::embed(WS& ws, Index M, const TokenId* ids, float* x) const {
+  kernels_.embed({M, config_.channels, config_.vocab, ids, embedding_.data(), embedding_type_, ln0_.weight.data(),
+                  ln0_.bias.data(), config_.norm_eps, x},
+                 ws.stream);
+}
+
+void Network::shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::span<const Array<float>> mu, float* normal,
+                        float* change) const {
+  RR_CHECK(mu.size() <= ws.mix.size() && mu.size() <= kMostMixes, "token shift with ", mu.size(), " lerps");
+  std::array<const float*, kMostMixes> weights;
+  std::array<void*, kMostMixes> out;
+  for (std::size_t q = 0; q < mu.size(); ++q) weights[q] = mu[q].data(), out[q] = ws.mix[q].data();
+  kernels_.shift_mix({ws.rows(), config_.channels, ws.x.data(), norm.weight.data(), norm.bias.data(), config_.norm_eps,
+                      ws.segment_count(), ws.segments.data(), rows, next_rows, static_cast<Index>(mu.size()), weights.data(),
+                      out.data(), precision_, normal, change},
+                     ws.stream);
+}
+
+void Network::product(WS& ws, const Buffer& x, const Matrix& w, float* y, Epilogue epilogue) const {
+  kernels_.matmul({ws.rows(), x.data(), w.get(), y, DType::f32, epilogue}, ws.stream);
+}
+
+void Network::inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const {
+  kernels_.matmul({ws.rows(), x.data(), w.get(), ws.inner.data(), precision_, epilogue}, ws.stream);
+}
+
+void Network::lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const {
+  inner_product(ws, x, pair.down, activation);
+  product(ws, ws.inner, pair.up, y);
+}
+
+void Network::gated_feed_forward(WS& ws, const GatedChannelMix& at) const {
+  product(ws, ws.mix[GatedChannelMix::kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
+  inner_product(ws, ws.mix[GatedChannelMix::kK], at.key, Epilogue::relu_squared);
+  product(ws, ws.inner, at.value, ws.y.data());
+  kernels_.gate_add({ws.rows(), config_.channels, ws.r.data(), ws.y.data(), ws.x.data()}, ws.stream);
+}
+
+Norm Network::load_norm(WeightLoader& load, const std::string& name, Index D) {
+  return {load.vector(name + ".weight", {D}), load.vector(name + ".bias", {D})};
+}
+
+Array<float> Network::load_present_share(WeightLoader& load, const std::string& name, Index D) {
+  Array<float> mu = load.vector(name, {D});
+  for (float& share : mu.span()) share = 1.0f - share;
+  return mu;
+}
+
+GatedChannelMix Network::load_gated_channel_mix(WeightLoader& load, const std::string& ffn) const {
+  const Index D = config_.channels, F = config_.ffn;
+  GatedChannelMix mix;
+  mix.key = load.matrix(ffn + "key.weight", F, D);
+  mix.receptance = load.matrix(ffn + "receptance.weight", D, D);
+  mix.value = load.matrix(ffn + "value.weight", D, F);
+  return mix;
+}
+
+}  // namespace riverrun::model

@@ -1,0 +1,122 @@
+// Network: what the RWKV generations share around and inside their layers.
+#pragma once
+
+#include <array>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "model/generation.h"
+#include "model/weights.h"
+
+namespace riverrun::model {
+
+using kernels::Epilogue;
+using Matrix = std::unique_ptr<kernels::PackedMatrix>;
+
+struct Norm {
+  Array<float> weight, bias;  // [D]
+};
+
+// y = up(activation(down(x))): [D, rank] and [rank, D] in the file.
+struct Lora {
+  Matrix down, up;
+};
+
+// The activations that every generation has; a generation's own workspace adds to them through floats() and operands().
+class NetworkWorkspace : public Workspace {
+ public:
+  // `mixes`: outputs of token shift in use at once; `inner_width`: the widest inner row of a feed-forward or LoRA.
+  NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, Index mixes, Index inner_width);
+
+  Index bytes() const final { return bytes_ + logits.size() * Index{sizeof(float)}; }
+  Index rows() const { return segments.empty() ? 0 : segments.back().end; }
+  Index segment_count() const { return static_cast<Index>(segments.size()); }
+
+  Index capacity;
+  Stream stream;
+  Array<TokenId> ids;
+  std::vector<kernels::Segment> segments;
+  Array<float> x;           // [M, D] residual stream
+  Array<float> r, k, v;     // [M, D] operands of the recurrence
+  Array<float> y;           // [M, D] what it gives
+  std::vector<Buffer> mix;  // [M, D] in the operand type
+  Buffer inner;             // [M, inner_width] in the operand type
+  Array<float> logits;      // [kLogitRows, V], made when first needed
+  Array<float> row;         // [D]
+
+ protected:
+  // [capacity, width], counted in bytes().
+  Array<float> floats(Index width);
+  Buffer operands(Index width);
+
+ private:
+  DType operand_;
+  Index bytes_ = 0;
+};
+
+// Channel mix with a receptance gate (RWKV-4 to 6): x += sigmoid(R x_r) * V relu(K x_k)^2.
+struct GatedChannelMix {
+  enum { kK, kR, kLerps };
+  std::array<Array<float>, kLerps> mu;  // of the previous token
+  Matrix key, receptance, value;
+};
+
+class Network : public Model {
+ public:
+  Index weight_bytes() const final { return weight_bytes_; }
+  void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override;
+  void first_layer_row(Workspace& workspace, TokenId id, float* row) const final;
+  void hidden(Workspace& workspace, Index first, Index rows, float* out) const final;
+  void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const final;
+
+ protected:
+  using WS = NetworkWorkspace;
+
+  // Loads what lies outside the layers. A generation's constructor loads its layers, then calls finish_load().
+  // The tuned initial state, when there is one, is in place before that.
+  Network(const LoadArgs& args, WeightLoader& load, const StateShape& shape);
+  void finish_load(WeightLoader& load);
+
+  // LN1 of a layer, which layer 0 hands on before anything else is computed.
+  virtual const Norm& time_norm(Index layer) const = 0;
+
+  void embed(WS& ws, Index M, const TokenId* ids, float* x) const;
+  // LayerNorm of the residual stream, token shift, and one lerp into ws.mix per mu.
+  void shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::span<const Array<float>> mu, float* normal = nullptr,
+                 float* change = nullptr) const;
+  // y = epilogue(w x) in fp32; x is in the operand type.
+  void product(WS& ws, const Buffer& x, const Matrix& w, float* y, Epilogue epilogue = Epilogue::none) const;
+  // ws.inner = epilogue(w x), in the operand type.
+  void inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const;
+  void lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const;
+  void gated_feed_forward(WS& ws, const GatedChannelMix& at) const;
+
+  static Norm load_norm(WeightLoader& load, const std::string& name, Index D);
+  // RWKV-4 and 5 store the share of the present token in a lerp: what is kept is that of the previous one.
+  static Array<float> load_present_share(WeightLoader& load, const std::string& name, Index D);
+  // The matrices; the lerps are the caller's, whose names and meaning differ.
+  GatedChannelMix load_gated_channel_mix(WeightLoader& load, const std::string& ffn) const;
+
+  const kernels::KernelTable& kernels_;
+
+ private:
+  void final_norm(WS& ws, Index first, Index rows, void* out, DType type) const;
+
+  Buffer embedding_;
+  DType embedding_type_ = DType::f32;
+  Norm ln0_;  // empty when it has been applied to the embedding already
+  Norm ln_out_;
+  Matrix head_;
+  Index weight_bytes_ = 0;
+};
+
+// Generation::load of a Network.
+template <class Rwkv>
+std::unique_ptr<Model> load_network(const LoadArgs& args) {
+  WeightLoader load(args.file, args.kernels, args.operand, args.stream);
+  return std::make_unique<Rwkv>(args, load);
+}
+
+}  // namespace riverrun::model

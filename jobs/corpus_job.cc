@@ -65,7 +65,7 @@ class CorpusRun {
   void prepare() {
     spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
     FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
-                                 job_.options.start_token, job_.options.end_token, job_.auto_start_token,
+                                 job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
                                  job_.options.keep_invalid_utf8, model_.config().vocab});
     // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
     malloc_trim(0);
@@ -177,15 +177,16 @@ class CorpusRun {
 
 }  // namespace
 
-int run_corpus_job(const CorpusJob& job, int argc, const char* const* argv) {
+int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
-  const RunRecord record(job.options.model, argc, argv);
+  const RunRecord record(job.options, argc, argv);
   // Before the ranks start: ranks that are threads share the weights, and a bad model is an error without MPI.
   const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
-                                       {job.options.precision, job.request.scores});
+                                       {job.options.precision, job.request.scores, job.options.initial_state});
+  if (job.settle) job.settle(job, model->config());
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
                               [&](Transport& transport) {
                                 return CorpusRun(job, machine, *model, kernels, record, transport).run();

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "model/model.h"
+
 namespace riverrun::jobs {
 
 namespace {
@@ -36,7 +38,11 @@ output::FileSpec make_file_spec(const std::string& job, const ring::Request& req
   spec.embedding_f16 = embedding_f16;
   spec.scores = request.scores;
   if (request.states) {
-    spec.states = output::StatesSpec{config.layers, config.heads, config.head_size, config.layers, config.channels};
+    const model::StateShape state = model::state_shape(config);
+    const Index N = config.head_size;
+    const bool square = state.part_floats == N * N;  // a matrix per head; else a few numbers per channel
+    spec.states = output::StatesSpec{config.layers, square ? std::vector{state.parts, N, N} : std::vector{state.parts, state.part_floats},
+                                     config.layers, config.channels};
   }
   return spec;
 }

@@ -32,8 +32,8 @@ class WatchedReader : public text::Reader {
     }
     if (!kind_) kind_ = document.has_tokens;
     RR_CHECK_INPUT(!one_kind_ || document.has_tokens == *kind_ || !document.error.empty(), document.where,
-                   ": the corpus mixes text and given tokens, for which --start-token auto means different things; say "
-                   "--start-token none or --start-token 0");
+                   ": the corpus mixes text and given tokens, for which --start-token auto or --end-token auto mean "
+                   "different things; give both options a value, such as none");
     return true;
   }
 
@@ -55,10 +55,10 @@ FirstPass read_input(const InputOptions& options) {
   const bool tokens = reader.gives_tokens();
 
   const Index start = parse_token_option("--start-token", options.start_token);
-  if (start == -2 && options.auto_start_token >= 0) reader.forbid_mixing();
-  pass.start_token = static_cast<TokenId>(start != -2 ? start : tokens ? -1 : options.auto_start_token);
   const Index end = parse_token_option("--end-token", options.end_token);
-  pass.end_token = static_cast<TokenId>(end != -2 ? end : -1);
+  if ((start == -2 && options.auto_start_token >= 0) || (end == -2 && options.auto_end_token >= 0)) reader.forbid_mixing();
+  pass.start_token = static_cast<TokenId>(start != -2 ? start : tokens ? -1 : options.auto_start_token);
+  pass.end_token = static_cast<TokenId>(end != -2 ? end : tokens ? -1 : options.auto_end_token);
 
   std::unique_ptr<text::Tokenizer> tokenizer;
   pass.tokenizer = "none";

@@ -11,7 +11,7 @@ struct InputOptions {
   std::string model, input, tokenizer;  // tokenizer: as --tokenizer says, may be empty
   std::string spool_path;
   std::string start_token, end_token;   // as the options say
-  TokenId auto_start_token = -1;        // for text, when start_token is "auto"
+  TokenId auto_start_token = -1, auto_end_token = -1;  // for text, where the options say "auto"
   bool keep_invalid_utf8 = false;
   Index vocab = 0;
 };

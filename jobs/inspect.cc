@@ -1,11 +1,13 @@
 // riverrun inspect: what a checkpoint or an output file holds, for people and, with --json, for programs.
 
+#include <filesystem>
 #include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "checkpoint/checkpoint.h"
 #include "core/error.h"
 #include "jobs/commands.h"
+#include "jobs/embedding_model.h"
 #include "jobs/options.h"
 #include "model/model.h"
 #include "output/reader.h"
@@ -18,6 +20,7 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kHdf5Magic = "\x89HDF\r\n\x1a\n";
 
 bool is_hdf5(const std::string& path) {
+  if (std::filesystem::is_directory(path)) return false;  // a model as it lies on the Hub
   const MappedFile file(path);
   return file.bytes().size() >= 8 && std::string(reinterpret_cast<const char*>(file.bytes().data()), 8) == kHdf5Magic;
 }
@@ -28,6 +31,7 @@ Json inspect_checkpoint(const std::string& path) {
   Json out;
   out["file"] = path;
   out["container"] = file->container();
+  out["naming"] = file->extras().naming;
   out["generation"] = config.generation;
   out["layers"] = config.layers;
   out["channels"] = config.channels;
@@ -39,6 +43,7 @@ Json inspect_checkpoint(const std::string& path) {
   out["weights"] = name_of(config.weights);
   out["parameters"] = config.parameters;
   out["head"] = config.has_head;
+  out["embedding_model"] = is_embedding_model(config);
   out["state_bytes"] = model::state_shape(config).bytes();
   out["tensors"] = file->tensors().size();
   return out;
@@ -96,14 +101,8 @@ int run_inspect(int argc, const char* const* argv) {
   bool as_json = false;
   po::options_description own("Inspecting", 100);
   own.add_options()("json", po::bool_switch(&as_json), "print JSON");
-  // The file comes without an option name; it is taken out before the rest is parsed.
-  std::vector<const char*> rest{argv[0]};
   std::vector<std::string> files;
-  for (int i = 1; i < argc; ++i) {
-    if (argv[i][0] == '-' && argv[i][1] != '\0') rest.push_back(argv[i]);
-    else files.push_back(argv[i]);
-  }
-  if (!parse(static_cast<int>(rest.size()), rest.data(), "riverrun inspect FILE\nwhat a checkpoint or an output file holds", own)) return 0;
+  if (!parse(argc, argv, "riverrun inspect FILE\nwhat a checkpoint or an output file holds", own, &files)) return 0;
   RR_CHECK_INPUT(files.size() == 1, "inspect takes one file, got ", files.size(), "; see riverrun inspect --help");
   const Json json = is_hdf5(files[0]) ? inspect_output(files[0]) : inspect_checkpoint(files[0]);
   if (as_json) std::cout << json.dump(2, ' ', false, Json::error_handler_t::replace) << "\n";

@@ -14,11 +14,13 @@ namespace po = boost::program_options;
 po::options_description describe(CorpusJobOptions& o) {
   po::options_description files("Files", 100);
   files.add_options()
-      ("model,m", po::value(&o.model)->value_name("FILE")->required(), "weights: .pth or .safetensors, official RWKV names")
+      ("model,m", po::value(&o.model)->value_name("FILE")->required(), "weights: .pth, .safetensors or .gguf, or a folder as it lies on the Hub")
       ("input,i", po::value(&o.input)->value_name("PATH")->required(),
        "a text file, a directory, a .jsonl file, each also .gz or .zst, or - for standard input")
       ("output,o", po::value(&o.output)->value_name("FILE")->required(), "the HDF5 file to write")
       ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
+      ("initial-state", po::value(&o.initial_state)->value_name("FILE"),
+       "weights file with time_state tensors: the state that every document starts from, in place of the model's own")
       ("resume", po::bool_switch(&o.resume), "go on with an unfinished output: only documents not done are computed")
       ("overwrite", po::bool_switch(&o.overwrite), "replace an existing output")
       ("keep-invalid-utf8", po::bool_switch(&o.keep_invalid_utf8),
@@ -38,7 +40,7 @@ po::options_description describe(CorpusJobOptions& o) {
       ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
        "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
       ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
-       "put after every document: an id, none, or auto (none)")
+       "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
       ("timeout", po::value(&o.timeout_seconds)->default_value(o.timeout_seconds)->value_name("S"),
        "seconds after which a silent rank, or a wait in which no rank makes progress, ends the job")
       ("synchronous-sends", po::bool_switch(&o.synchronous_sends),
@@ -51,18 +53,25 @@ po::options_description describe(CorpusJobOptions& o) {
   return po::options_description().add(files).add(run).add(show);
 }
 
-bool parse(int argc, const char* const* argv, const std::string& usage, po::options_description options) {
+bool parse(int argc, const char* const* argv, const std::string& usage, po::options_description options,
+           std::vector<std::string>* files) {
   po::options_description general("General", 100);
   std::string config;
   general.add_options()
       ("config", po::value(&config)->value_name("FILE"), "read options from an INI file: lines of name = value")
       ("help,h", "show this text");
   options.add(general);
+  po::options_description all = options;
+  po::positional_options_description words;
+  if (files) {
+    all.add_options()("file", po::value(files));
+    words.add("file", -1);
+  }
   po::variables_map values;
   try {
     // No guessing: --mod must not mean --model, since a later option could change what it means.
     const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
-    po::store(po::command_line_parser(argc, argv).options(options).positional({}).style(style).run(), values);
+    po::store(po::command_line_parser(argc, argv).options(all).positional(words).style(style).run(), values);
     if (values.count("help")) {
       std::cout << usage << "\n" << options;
       return false;

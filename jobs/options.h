@@ -3,6 +3,7 @@
 
 #include <boost/program_options.hpp>
 #include <string>
+#include <vector>
 
 #include "core/types.h"
 
@@ -10,7 +11,7 @@ namespace riverrun::jobs {
 
 // Options that every job over a corpus has.
 struct CorpusJobOptions {
-  std::string model, input, output, tokenizer;
+  std::string model, input, output, tokenizer, initial_state;
   std::string backend = "auto", precision = "auto", transport = "auto";
   Index ranks = 1, threads = 0, block_tokens = 0;
   bool resume = false, overwrite = false, keep_invalid_utf8 = false, synchronous_sends = false;
@@ -23,8 +24,9 @@ boost::program_options::options_description describe(CorpusJobOptions& options);
 
 // Parses argv after the command's name, and the file that --config names (the same options as `name = value`
 // lines; the command line wins). Returns false when --help was asked for and has been printed. Throws InputError
-// for whatever is not understood.
-bool parse(int argc, const char* const* argv, const std::string& usage, boost::program_options::options_description options);
+// for whatever is not understood. `files` receives the words that belong to no option; null: there may be none.
+bool parse(int argc, const char* const* argv, const std::string& usage, boost::program_options::options_description options,
+           std::vector<std::string>* files = nullptr);
 
 // "auto", "none" or an id. Returns -1 for none, -2 for auto; InputError for anything else, naming the option.
 Index parse_token_option(const std::string& option, const std::string& value);

@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/progress.h"
 #include "jobs/commands.h"
+#include "jobs/embedding_model.h"
 #include "jobs/file_spec.h"
 #include "jobs/first_pass.h"
 #include "jobs/machine.h"
@@ -35,7 +36,8 @@ text::Corpus read_corpus(const PlanOptions& options, const model::Config& config
   const std::string spool = (std::filesystem::temp_directory_path() / concat("riverrun-plan-", ::getpid(), ".tokens")).string();
   const auto& o = options.common;
   FirstPass pass = read_input({o.model, o.input, o.tokenizer, spool, o.start_token, o.end_token,
-                               options.job == "score" ? 0 : -1, o.keep_invalid_utf8, config.vocab});
+                               options.job == "score" ? 0 : -1,
+                               options.job == "embed" && is_embedding_model(config) ? kEmbeddingEndToken : -1, o.keep_invalid_utf8, config.vocab});
   std::filesystem::remove(spool);
   request.start_tokens = pass.start_token >= 0 ? 1 : 0;
   return pass.corpus;

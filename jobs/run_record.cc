@@ -3,6 +3,7 @@
 #include <ctime>
 #include <filesystem>
 
+#include "checkpoint/checkpoint.h"
 #include "core/error.h"
 #include "jobs/machine.h"
 #include "jobs/sha256.h"
@@ -22,9 +23,14 @@ std::string utc_now() {
 
 }  // namespace
 
-RunRecord::RunRecord(const std::string& model_path, int argc, const char* const* argv) {
+RunRecord::RunRecord(const CorpusJobOptions& options, int argc, const char* const* argv) {
   for (int i = 0; i < argc; ++i) command_ += concat(" ", argv[i]);
-  if (launched_rank() == 0) model_sha256_ = std::async(std::launch::async, sha256_of_file, model_path).share();
+  if (launched_rank() != 0) return;
+  const auto sha256_of = [](const std::string& weights) {
+    return std::async(std::launch::async, [weights] { return sha256_of_files(checkpoint::open_checkpoint(weights)->file_paths()); }).share();
+  };
+  model_sha256_ = sha256_of(options.model);
+  if (!options.initial_state.empty()) initial_state_sha256_ = sha256_of(options.initial_state);
 }
 
 std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const model::Model& model) const {
@@ -42,6 +48,7 @@ std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const
       {"precision", std::string(name_of(model.precision()))},
       {"created", utc_now()},
   };
+  if (initial_state_sha256_.valid()) attributes.push_back({"initial_state_sha256", initial_state_sha256_.get()});
   attributes.insert(attributes.end(), job.attributes.begin(), job.attributes.end());
   return attributes;
 }

@@ -12,16 +12,16 @@ namespace riverrun::jobs {
 
 class RunRecord {
  public:
-  // Starts the checksum of the model file in the background, in the process that will be rank 0.
-  RunRecord(const std::string& model_path, int argc, const char* const* argv);
+  // Starts the checksums of the model's files in the background, in the process that will be rank 0.
+  RunRecord(const CorpusJobOptions& options, int argc, const char* const* argv);
 
-  // Root attributes: version, command, model and its sizes, precision, and the job's own. Waits for the checksum. Rank 0
+  // Root attributes: version, command, model and its sizes, precision, and the job's own. Waits for the checksums. Rank 0
   // only.
   std::vector<output::Attribute> attributes(const CorpusJob& job, const model::Model& model) const;
 
  private:
   std::string command_ = "riverrun";
-  std::shared_future<std::string> model_sha256_;
+  std::shared_future<std::string> model_sha256_, initial_state_sha256_;  // the second: only where there is such a file
 };
 
 }  // namespace riverrun::jobs

@@ -1,11 +1,12 @@
-// SHA-256 of a file, as the output records it.
+// SHA-256 of files, as the output records it.
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace riverrun::jobs {
 
-// 64 hexadecimal digits. InputError when the file cannot be read.
-std::string sha256_of_file(const std::string& path);
+// Of the files' bytes, one file after the other: 64 hexadecimal digits. InputError when one cannot be read.
+std::string sha256_of_files(const std::vector<std::string>& paths);
 
 }  // namespace riverrun::jobs

@@ -102,7 +102,8 @@ void Reader::check_results() const {
     expect("/summaries/tokens", {Element::i32}, {n, -1});
   }
   if (dataset("/states/wkv")) {
-    expect("/states/wkv", {Element::f32}, {n, -1, -1, -1, -1});
+    const bool of_channels = dataset("/states/wkv")->shape.size() == 4;  // RWKV-4
+    expect("/states/wkv", {Element::f32}, of_channels ? std::vector<Index>{n, -1, -1, 3} : std::vector<Index>{n, -1, -1, -1, -1});
     expect("/states/shift", {Element::f32}, {n, -1, 2, -1});
   }
 }

@@ -84,8 +84,8 @@ void validate(const FileSpec& spec) {
   if (spec.windows) validate_windows(*spec.windows, spec);
   if (spec.states) {
     const auto& s = *spec.states;
-    RR_CHECK(s.wkv_layers >= 0 && s.heads > 0 && s.head_size > 0 && s.shift_layers >= 0 && s.channels > 0,
-             "states need heads, head size and channels");
+    const bool filled = !s.part_shape.empty() && *std::min_element(s.part_shape.begin(), s.part_shape.end()) > 0;
+    RR_CHECK(s.wkv_layers >= 0 && filled && s.shift_layers >= 0 && s.channels > 0, "states need a shape and channels");
   }
   if (spec.summaries) {
     RR_CHECK(spec.summaries->text_bytes > 0 && spec.summaries->most_tokens > 0, "summaries need room");
@@ -136,7 +136,9 @@ std::vector<Dataset> datasets_of(const FileSpec& spec) {
   }
   if (spec.states) {
     const auto& s = *spec.states;
-    add("/states/wkv", Element::f32, {n, s.wkv_layers, s.heads, s.head_size, s.head_size});
+    std::vector<Index> shape = {n, s.wkv_layers};
+    shape.insert(shape.end(), s.part_shape.begin(), s.part_shape.end());
+    add("/states/wkv", Element::f32, shape);
     add("/states/shift", Element::f32, {n, s.shift_layers, 2, s.channels});
   }
   return all;

@@ -53,8 +53,9 @@ struct WindowsSpec {
 
 // /states: what the last token of a document leaves behind.
 struct StatesSpec {
-  // /states/wkv: float32 [n, wkv_layers, H, N, N] as [value][key]
-  Index wkv_layers = 0, heads = 0, head_size = 0;
+  // /states/wkv: float32 [n, wkv_layers, ...part_shape]; {H, N, N} as [head][value][key], or {D, 3} for RWKV-4
+  Index wkv_layers = 0;
+  std::vector<Index> part_shape;
   // /states/shift: float32 [n, shift_layers, 2, D]
   Index shift_layers = 0, channels = 0;
 };

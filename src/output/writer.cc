@@ -1,6 +1,8 @@
 #include "output/writer.h"
 
 #include <algorithm>
+#include <functional>
+#include <numeric>
 
 #include "core/error.h"
 #include "output/metadata.h"
@@ -108,7 +110,7 @@ void Writer::write_scores(Index first, std::span<const float> logprobs) {
 void Writer::write_wkv_state(Index document, Index layer, std::span<const float> state) {
   const Dataset& dataset = need("/states/wkv");
   check_open(document);
-  const Index size = dataset.shape[2] * dataset.shape[3] * dataset.shape[4];
+  const Index size = std::accumulate(dataset.shape.begin() + 2, dataset.shape.end(), Index{1}, std::multiplies<>());
   RR_CHECK(layer >= 0 && layer < dataset.shape[1] && static_cast<Index>(state.size()) == size, "a state of ",
            state.size(), " elements for layer ", layer, " of ", dataset.shape[1], ", which takes ", size);
   write_floats(dataset, document, state, layer * size);

@@ -85,7 +85,8 @@ class Runner {
 
   void run_layer(const plan::Block&, Index layer) {
     const Index time_row = layout_.time_row(layer), channel_row = layout_.channel_row(layer);
-    if (in_) pointers_in_[0] = layer == 0 ? first_row() : receive(time_row);
+    point_in([&](const model::State& state) { return state.time_row(layer); },
+             [&] { return layer == 0 ? first_row() : receive(time_row); });
     point_out([&](model::State& state) { return state.time_row(layer); }, out_ && layer > 0 ? out_->floats(time_row) : nullptr);
     step("mix_time", layer, [&] { model_.mix_time(*workspace_, layer, pointers_in_.data(), pointers_out_.data()); });
     if (out_ && layer > 0) desk_.ready(number_, time_row);
@@ -94,7 +95,8 @@ class Runner {
     const Index part_floats = model_.state_shape().part_floats;
     for (Index group = 0; group < layout_.groups(); ++group) {
       const Index message = layout_.state(layer, group), first = layout_.first_part(group);
-      if (in_) pointers_in_[0] = receive(message);
+      point_in([&](const model::State& state) { return state.parts(layer) + first * part_floats; },
+               [&] { return receive(message); });
       point_out([&](model::State& state) { return state.parts(layer) + first * part_floats; },
                 out_ ? out_->floats(message) : nullptr);
       step("pass_state", layer, [&] {
@@ -104,7 +106,7 @@ class Runner {
     }
     step("read_out", layer, [&] { model_.read_out(*workspace_, layer); });
 
-    if (in_) pointers_in_[0] = receive(channel_row);
+    point_in([&](const model::State& state) { return state.channel_row(layer); }, [&] { return receive(channel_row); });
     point_out([&](model::State& state) { return state.channel_row(layer); }, out_ ? out_->floats(channel_row) : nullptr);
     step("mix_channel", layer, [&] { model_.mix_channel(*workspace_, layer, pointers_in_.data(), pointers_out_.data()); });
     if (out_) desk_.ready(number_, channel_row);
@@ -151,6 +153,14 @@ class Runner {
       }
     }
     return in_->floats(message);
+  }
+
+  // Where each segment finds what came before it: a document's first slice in the model's tuned state, if it has one,
+  // the first segment of a block that continues a document in the incoming carry.
+  template <class Place, class Receive>
+  void point_in(Place place, Receive receive) {
+    if (model_.has_tuned_state()) std::fill(pointers_in_.begin(), pointers_in_.end(), place(model_.initial_state()));
+    if (in_) pointers_in_[0] = receive();
   }
 
   // Where each segment leaves its state: in a State of its own when it is to be kept, the first of a chain in the

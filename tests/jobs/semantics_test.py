@@ -4,7 +4,7 @@ import unittest
 
 import numpy
 
-from support import JobTest, make_tokens
+from support import JobTest, make_model, make_tokens, run
 
 
 def length(rows):
@@ -119,6 +119,44 @@ class SemanticsTest(JobTest):
         # And no document's scores depend on tokens that come later.
         rows = arrays["scores/logprob"].reshape(vocab, -1)[:, :-1]
         self.assertTrue(all(row.tobytes() == rows[0].tobytes() for row in rows))
+
+
+class EmbeddingModelTest(JobTest):
+    """An RWKV-7 without a head embeds as EmbeddingRWKV was trained to: the hidden state of an end token."""
+
+    def setUp(self):
+        super().setUp()
+        self.model = make_model(
+            self.folder / "embedding.safetensors", layers=1, channels=64, vocab=65536, headless=True
+        )
+        self.source = self.documents(["in the beginning", "the river runs"])
+        self.options = ("--tokenizer", self.vocabulary())
+
+    def embed(self, *options, source=None, model=None):
+        return self.job("embed", source or self.source, *self.options, *options, model=model or self.model)
+
+    def test_it_is_chosen_by_itself_and_said(self):
+        attributes, found = self.embed()
+        self.assertEqual((attributes["pool"], attributes["end_token"]), ("last", 65535))
+        _, expected = self.embed("--pool", "last", "--end-token", 65535)
+        self.assert_same(found, expected)
+        _, means = self.embed("--pool", "mean", "--end-token", 65535)
+        self.assertNotEqual(means["embeddings"].tobytes(), expected["embeddings"].tobytes())
+        done = run("embed", "--model", self.model, "--input", self.source, "--output", self.folder / "o.h5", *self.options)
+        self.assertIn("--end-token 65535", done.err)
+
+    def test_it_can_be_overridden(self):
+        attributes, _ = self.embed("--pool", "mean", "--end-token", "none")
+        self.assertEqual((attributes["pool"], attributes["end_token"]), ("mean", -1))
+
+    def test_given_tokens_are_left_as_they_are(self):
+        attributes, _ = self.embed(source=self.documents([[5, 6, 7]], "tokens.jsonl"))
+        self.assertEqual((attributes["pool"], attributes["end_token"]), ("last", -1))
+
+    def test_a_model_with_a_head_is_none(self):
+        model = make_model(self.folder / "head.safetensors", layers=1, channels=64, vocab=65536)
+        attributes, _ = self.embed(model=model)
+        self.assertEqual((attributes["pool"], attributes["end_token"]), ("mean", -1))
 
 
 if __name__ == "__main__":

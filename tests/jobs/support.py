@@ -139,7 +139,7 @@ def document_rows(arrays, document):
 def read_safetensors(path):
     raw = pathlib.Path(path).read_bytes()
     (size,) = struct.unpack("<Q", raw[:8])
-    types = {"F32": "<f4", "I32": "<i4"}
+    types = {"F32": "<f4", "F16": "<f2", "I32": "<i4"}
     arrays = {}
     for name, entry in json.loads(raw[8 : 8 + size]).items():
         begin, end = entry["data_offsets"]

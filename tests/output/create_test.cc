@@ -107,7 +107,7 @@ TEST(Create, ListsThatDisagreeAreRefused) {
   EXPECT_TRUE(refused([](FileSpec& s) { s.windows->document[0] = 4; }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.windows->tokens[1] = 4; }));  // beyond its document
   EXPECT_TRUE(refused([](FileSpec& s) { s.windows->tokens.pop_back(); }));
-  EXPECT_TRUE(refused([](FileSpec& s) { s.states->heads = 0; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.states->part_shape[0] = 0; }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"complete", Index{1}}); }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"layers", Index{1}}); }));
 }

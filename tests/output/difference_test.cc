@@ -90,7 +90,7 @@ TEST_F(DifferenceTest, EveryOtherChangeIsNamed) {
             "window 0 had a token count of 3 and has now 2");
   EXPECT_EQ(after([](FileSpec& s) { s.scores = false; }),
             "/scores/logprob is in the file and would now be left out");
-  EXPECT_EQ(after([](FileSpec& s) { s.states->heads = 1; }),
+  EXPECT_EQ(after([](FileSpec& s) { s.states->part_shape[0] = 1; }),
             "/states/wkv was float32 x 4 x 1 x 2 x 2 x 2 and would now be float32 x 4 x 1 x 1 x 2 x 2");
   EXPECT_EQ(after([](FileSpec& s) { s.summaries->text_bytes = 17; }),
             "/summaries/text was string x 4 of 16 bytes and would now be string x 4 of 17 bytes");

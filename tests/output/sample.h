@@ -84,7 +84,7 @@ inline FileSpec full_spec() {
   spec.embedding_width = 3;
   spec.windows = WindowsSpec{{0, 2}, {0, 2}, {3, 3}};
   spec.scores = true;
-  spec.states = StatesSpec{1, 2, 2, 2, 4};
+  spec.states = StatesSpec{1, {2, 2, 2}, 2, 4};
   spec.summaries = SummariesSpec{16, 4};
   return spec;
 }

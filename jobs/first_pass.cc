@@ -71,7 +71,8 @@ FirstPass read_input(const InputOptions& options) {
                    tokenizer->vocab_size() - 1, ", but the model ", options.model, " has only ", options.vocab,
                    " rows: they do not belong together; name the right vocabulary with --tokenizer");
   }
-  pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab}, options.spool_path);
+  pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab, options.threads},
+                                  options.spool_path);
   return pass;
 }
 

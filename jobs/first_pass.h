@@ -14,6 +14,7 @@ struct InputOptions {
   TokenId auto_start_token = -1, auto_end_token = -1;  // for text, where the options say "auto"
   bool keep_invalid_utf8 = false;
   Index vocab = 0;
+  int threads = 1;  // that tokenise
 };
 
 struct FirstPass {

@@ -1,13 +1,55 @@
 #include "text/corpus.h"
 
+#include <exception>
+#include <future>
 #include <new>
 #include <unordered_set>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "text/spool_writer.h"
 
 namespace riverrun::text {
 namespace {
+
+// A document on its way through the first pass.
+struct Work {
+  Document document;
+  std::vector<TokenId> ids;  // start and end token included
+};
+
+// Documents that are read together and tokenised together: enough to keep threads busy, few enough to hold in memory.
+struct Batch {
+  static constexpr Index kBytes = Index{4} << 20;
+  static constexpr std::size_t kDocuments = 4096;
+
+  std::vector<Work> works;  // the first `count` count; the others keep their memory
+  std::size_t count = 0;
+  std::string where;  // of the last document begun
+  bool last = false;  // no document follows
+  std::exception_ptr error;  // of the reader, behind the last document
+
+  void read(Reader& reader) {
+    count = 0;
+    try {
+      read_documents(reader);
+    } catch (...) {
+      error = std::current_exception();
+      last = true;
+    }
+  }
+
+ private:
+  void read_documents(Reader& reader) {
+    for (Index bytes = 0; bytes < kBytes && count < kDocuments; ++count) {
+      if (works.size() == count) works.emplace_back();
+      Document& document = works[count].document;
+      if (last = !reader.next(document); last) return;
+      where = document.where;
+      bytes += static_cast<Index>(document.text.size() + document.tokens.size() * sizeof(TokenId));
+    }
+  }
+};
 
 // The first pass itself; one object per call of read_corpus.
 class FirstPass {
@@ -15,17 +57,23 @@ class FirstPass {
   FirstPass(const Tokenizer* tokenizer, const CorpusOptions& options, const std::string& spool_path)
       : tokenizer_(tokenizer), options_(options), spool_(spool_path) {}
 
-  void add(Document& document) {
+  // Puts the document's ids together, or says why it is bad. For several documents at once.
+  void prepare(Work& work) const {
+    if (work.document.error.empty()) work.document.error = gather(work.document, work.ids);
+  }
+
+  // Takes the documents in their order.
+  void add(Work& work) {
+    Document& document = work.document;
     DocumentInfo& info = corpus_.documents.emplace_back();
     info.id = std::move(document.id);
     info.first = spool_.tokens();
     info.bytes = document.has_tokens ? 0 : static_cast<Index>(document.text.size());
     info.error = std::move(document.error);
     note_place(document.where);
-    if (info.error.empty()) info.error = gather(document);
     if (!info.error.empty()) return;
-    spool_.write(ids_);
-    info.length = static_cast<Index>(ids_.size());
+    spool_.write(work.ids);
+    info.length = static_cast<Index>(work.ids.size());
   }
 
   Corpus finish() {
@@ -46,30 +94,29 @@ class FirstPass {
                    "; ids must differ, since they name the rows of the output");
   }
 
-  // Puts the document's ids into ids_, or says why it is bad.
-  std::string gather(const Document& document) {
-    ids_.clear();
-    if (options_.start_token >= 0) ids_.push_back(options_.start_token);
-    const std::size_t begin = ids_.size();
+  std::string gather(const Document& document, std::vector<TokenId>& ids) const {
+    ids.clear();
+    if (options_.start_token >= 0) ids.push_back(options_.start_token);
+    const std::size_t begin = ids.size();
     if (document.has_tokens) {
-      ids_.insert(ids_.end(), document.tokens.begin(), document.tokens.end());
+      ids.insert(ids.end(), document.tokens.begin(), document.tokens.end());
     } else {
       RR_CHECK_INPUT(tokenizer_, document.where,
                      " holds text, but there is no tokenizer; name one with --tokenizer");
       // Room at once instead of by doubling: what is never touched costs no memory.
-      ids_.reserve(ids_.size() + document.text.size() / 2 + 2);
-      tokenizer_->encode(document.text, ids_);
+      ids.reserve(ids.size() + document.text.size() / 2 + 2);
+      tokenizer_->encode(document.text, ids);
     }
-    for (std::size_t at = begin; at < ids_.size(); ++at) {
-      if (ids_[at] < 0 || ids_[at] >= options_.vocab) [[unlikely]] {
-        return concat("token id ", ids_[at], " at position ", at - begin,
+    for (std::size_t at = begin; at < ids.size(); ++at) {
+      if (ids[at] < 0 || ids[at] >= options_.vocab) [[unlikely]] {
+        return concat("token id ", ids[at], " at position ", at - begin,
                       " (from 0) is outside the model's vocabulary of ", options_.vocab,
                       "; use the model's own tokenizer");
       }
     }
-    const bool has_tokens = ids_.size() > begin || options_.end_token >= 0;
+    const bool has_tokens = ids.size() > begin || options_.end_token >= 0;
     if (!has_tokens) return "document has no tokens";
-    if (options_.end_token >= 0) ids_.push_back(options_.end_token);
+    if (options_.end_token >= 0) ids.push_back(options_.end_token);
     return "";
   }
 
@@ -92,7 +139,6 @@ class FirstPass {
   Corpus corpus_;
   std::vector<std::string> places_;  // of each document
   std::unordered_set<std::size_t, HashId, SameId> ids_seen_{16, HashId{&corpus_}, SameId{&corpus_}};
-  std::vector<TokenId> ids_;  // of the document at hand
 };
 
 void check_options(const CorpusOptions& options) {
@@ -105,18 +151,36 @@ void check_options(const CorpusOptions& options) {
   check("end", options.end_token);
 }
 
+// One batch is read while the one before it is tokenised. What is wrong first is told first.
+void read_all(Reader& reader, FirstPass& pass, int threads, Batch& now) {
+  ThreadPool pool(threads);
+  Batch next;
+  now.read(reader);
+  for (;; std::swap(now, next)) {
+    const auto policy = threads > 1 ? std::launch::async : std::launch::deferred;
+    auto reading = std::async(policy, [&] {
+      if (!now.last) next.read(reader);
+    });
+    pool.run(static_cast<Index>(now.count), [&](Index at, int) { pass.prepare(now.works[at]); });
+    for (std::size_t at = 0; at < now.count; ++at) pass.add(now.works[at]);
+    if (now.error) std::rethrow_exception(now.error);
+    if (now.last) return;
+    reading.get();
+  }
+}
+
 }  // namespace
 
 Corpus read_corpus(Reader& reader, const Tokenizer* tokenizer, const CorpusOptions& options,
                    const std::string& spool_path) {
   check_options(options);
   FirstPass pass(tokenizer, options, spool_path);
-  Document document;
+  Batch batch;
   try {
-    while (reader.next(document)) pass.add(document);
+    read_all(reader, pass, options.threads, batch);
   } catch (const std::bad_alloc&) {
     throw Error(concat("not enough memory to read the documents; the last one begun was at or after ",
-                       document.where.empty() ? "the start of the input" : document.where));
+                       batch.where.empty() ? "the start of the input" : batch.where));
   }
   return pass.finish();
 }

@@ -20,6 +20,7 @@ namespace riverrun::text {
 struct CorpusOptions {
   TokenId start_token = -1, end_token = -1;  // put before / after every document, given tokens too; -1: none
   Index vocab = 0;                           // rows of the model's embedding, at least 1
+  int threads = 1;                           // that tokenise; the ids do not depend on it
 };
 
 struct DocumentInfo {
@@ -36,8 +37,9 @@ struct Corpus {
 };
 
 // Reads all of `reader` and writes the spool to `spool_path`, over an older file of that name; the file is
-// complete and closed on return. `tokenizer` may be null when all documents give tokens. Memory: the list of
-// documents and a few times the largest one.
+// complete and closed on return. `tokenizer` may be null when all documents give tokens. With several threads, some
+// tokenise documents while another reads the next ones. Memory: the list of documents, and a few times the
+// largest one or a few megabytes.
 //
 // A document is bad, and the others go on, when the reader says so, when it has no tokens of its own and
 // there is no end token ("document has no tokens"), or when one of its ids is not in [0, vocab).

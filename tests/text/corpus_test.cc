@@ -69,6 +69,47 @@ TEST_F(CorpusTest, SpoolsDocumentsInOrder) {
   EXPECT_EQ(std::filesystem::file_size(spool_), 7 * sizeof(TokenId));
 }
 
+// More documents and more bytes than are read together, some of them bad: as many threads as may be, the same spool.
+TEST_F(CorpusTest, ThreadsChangeNothing) {
+  std::vector<Document> documents;
+  for (int i = 0; i < 9000; ++i) {
+    documents.push_back(with_text(concat("t", i), std::string(static_cast<std::size_t>(i % 7), 'a') + "abc"));
+    if (i % 1000 == 3) documents.push_back(with_text(concat("long", i), std::string(3 << 20, 'x')));
+    if (i % 500 == 7) documents.push_back(with_tokens(concat("bad", i), {65536}));
+  }
+  const Corpus expected = read(documents, {.start_token = 9, .vocab = 65536});
+  std::vector<Ids> ids;
+  for (std::size_t d = 0; d < documents.size(); ++d) ids.push_back(spooled(expected, d));
+  EXPECT_EQ(ids[7].size(), 1u + 6 + 1);  // t6: the start token, six times a, abc
+  for (const int threads : {2, 5}) {
+    const Corpus corpus = read(documents, {.start_token = 9, .vocab = 65536, .threads = threads});
+    ASSERT_EQ(corpus.documents.size(), documents.size());
+    EXPECT_EQ(corpus.tokens, expected.tokens);
+    for (std::size_t d = 0; d < documents.size(); ++d) {
+      ASSERT_EQ(spooled(corpus, d), ids[d]) << documents[d].id << ", " << threads << " threads";
+      ASSERT_EQ(corpus.documents[d].error, expected.documents[d].error);
+      ASSERT_EQ(corpus.documents[d].id, documents[d].id);
+    }
+  }
+}
+
+TEST_F(CorpusTest, WhatIsWrongFirstIsToldFirst) {
+  for (const int threads : {1, 3}) {
+    std::vector<Document> documents;
+    for (int i = 0; i < 5000; ++i) documents.push_back(with_text(concat("d", i), "abc"));
+    documents[4500].id = "d17";  // in the second batch, before the reader fails
+    FakeReader reader(documents);
+    reader.fails_ = true;
+    try {
+      read_corpus(reader, tokenizer_.get(), {.vocab = 65536, .threads = threads}, spool_);
+      FAIL() << "accepted";
+    } catch (const InputError& error) {
+      EXPECT_NE(std::string(error.what()).find("d17"), std::string::npos) << error.what();
+    }
+    EXPECT_FALSE(spool_exists());
+  }
+}
+
 TEST_F(CorpusTest, StartAndEndTokensGoAroundEveryDocument) {
   const Corpus corpus = read({with_text("a", "abc"), with_tokens("b", {5}), with_text("empty", "")},
                              {.start_token = 0, .end_token = 9, .vocab = 65536});

@@ -11,6 +11,7 @@ std::span<const Command> commands() {
       Command{"plan", "what a job would do: blocks, ranks, memory, time", run_plan},
       Command{"convert", "any checkpoint as .safetensors with the official names", run_convert},
       Command{"inspect", "what a checkpoint or an output file holds", run_inspect},
+      Command{"bench", "how fast this machine runs a model, and how fast it could", run_bench},
   };
   return kCommands;
 }

@@ -156,6 +156,39 @@ class TraceTest(JobTest):
         self.check_trace(3, "--transport", "threads", "--ranks", 3)
 
 
+class BenchTest(JobTest):
+    """Only that it measures what it says; how fast is no test's business."""
+
+    def bench(self, *options):
+        done = run("bench", *options, "--model", GOLDEN_MODEL, "--precision", "fp32", "--rounds", 1, "--threads", 1, "--json")
+        self.assertEqual(done.code, 0, done.err)
+        return json.loads(done.out)
+
+    def test_prefill(self):
+        (row,) = self.bench("prefill", "--tokens", 80, "--block-tokens", 32)
+        self.assertEqual((row["tokens"], row["block"], row["threads"], row["precision"]), (80, 32, 1, "fp32"))
+        self.assertGreater(row["tokens/s"], 0)
+        self.assertAlmostEqual(row["share"], row["tokens/s"] / row["bound"], places=6)
+
+    def test_decode(self):
+        rows = self.bench("decode", "--batches", "1 3")
+        self.assertEqual([row["batch"] for row in rows], [1, 3])
+        for row in rows:
+            self.assertAlmostEqual(row["tokens/s"] * row["ms/step"] / 1000, row["batch"], places=6)
+
+    def test_refusals(self):
+        for options, word in (
+            ([], "prefill, decode"),
+            (["swim"], "prefill, decode"),
+            (["prefill", "--shape", "9b"], "0.1b, 0.4b"),
+            (["decode", "--batches", "1 x"], "1 x"),
+            (["decode", "--batches", "0"], "--batches 0"),
+        ):
+            done = run("bench", *options)
+            self.assertEqual(done.code, 2, done.err)
+            self.assertIn(word, done.err)
+
+
 class LogTest(JobTest):
     def test_levels_and_progress(self):
         source = self.documents([[1, 2], [300]])

@@ -1,0 +1,60 @@
+// What the benchmarks of `riverrun bench` share: their options, the model they run, the clock, and how results are shown.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "core/thread_pool.h"
+#include "kernels/table.h"
+#include "model/model.h"
+
+namespace riverrun::jobs {
+
+struct BenchOptions {
+  std::string model, shape, generation;  // a checkpoint, or the known shape that random weights are made in
+  std::string backend = "auto", precision = "auto", transport = "auto";
+  Index threads = 0, tokens = 2048, block_tokens = 512, rounds = 3, ranks = 1;
+  std::vector<Index> batches;
+  bool json = false;
+};
+
+// Results: an array of objects, all with the same members; numbers are printed to three digits.
+using BenchRows = nlohmann::ordered_json;
+
+// A model to measure, with the kernels and threads it runs on. Random weights are written to a temporary file first.
+struct BenchModel {
+  explicit BenchModel(const BenchOptions& options, bool need_head);
+
+  const kernels::KernelTable& kernels;
+  std::unique_ptr<ThreadPool> pool;
+  Stream stream;
+  std::string name;  // "rwkv7 0.1b", or the file's
+  std::unique_ptr<model::Model> model;
+};
+
+// Seconds of each of `rounds` runs of `body`, after one that is not counted; sorted, the best first.
+std::vector<double> time_rounds(Index rounds, const std::function<void()>& body);
+inline double median(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+
+// Seconds of one run of `body`: the best of several batches that last some 50 ms in all. For bodies of microseconds.
+double best_time(const std::function<void()>& body);
+
+// What the machine can do, measured now: FLOP/s of the backend's products of `rows` rows with the model's own
+// matrix shapes, weighted as a layer has them; bytes/s that all threads together read from memory.
+double measure_product_rate(const BenchModel& bench, Index rows);
+double measure_read_rate(ThreadPool& pool);
+
+// Takes `ids` through all layers, one block after the other, the state carried by hand.
+void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
+                model::State& state);
+
+// The benchmarks.
+BenchRows bench_kernels(const BenchOptions& options);
+BenchRows bench_prefill(const BenchOptions& options);
+BenchRows bench_decode(const BenchOptions& options);
+
+}  // namespace riverrun::jobs

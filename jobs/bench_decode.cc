@@ -1,0 +1,84 @@
+// riverrun bench decode: tokens/s when every sequence of a batch grows by one token at a time, the head included.
+
+#include "core/error.h"
+#include "jobs/bench.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+// `batch` sequences, each with a state of its own.
+class Sequences {
+ public:
+  Sequences(const model::Model& model, Index batch, Stream stream)
+      : model_(model), workspace_(model.make_workspace(batch, stream)), ids_(batch, 1), log_probs_(batch) {
+    for (Index s = 0; s < batch; ++s) {
+      segments_.push_back({s, s + 1});
+      states_.emplace_back(model.state_shape());
+    }
+    pointers_.resize(batch);
+  }
+
+  void step() {
+    model_.start(*workspace_, ids_, segments_);
+    for (Index layer = 0; layer < model_.config().layers; ++layer) {
+      point([&](model::State& state) { return state.time_row(layer); });
+      model_.mix_time(*workspace_, layer, pointers_.data(), pointers_.data());
+      model_.project(*workspace_, layer);
+      point([&](model::State& state) { return state.parts(layer); });
+      model_.pass_state(*workspace_, layer, 0, model_.state_shape().parts, pointers_.data(), pointers_.data());
+      model_.read_out(*workspace_, layer);
+      point([&](model::State& state) { return state.channel_row(layer); });
+      model_.mix_channel(*workspace_, layer, pointers_.data(), pointers_.data());
+      model_.feed_forward(*workspace_, layer);
+    }
+    model_.log_probs(*workspace_, 0, ids_, log_probs_.data());
+  }
+
+ private:
+  template <class Place>
+  void point(Place place) {
+    for (std::size_t s = 0; s < states_.size(); ++s) pointers_[s] = place(states_[s]);
+  }
+
+  const model::Model& model_;
+  std::unique_ptr<model::Workspace> workspace_;
+  std::vector<TokenId> ids_;
+  std::vector<float> log_probs_;
+  std::vector<kernels::Segment> segments_;
+  std::vector<model::State> states_;
+  std::vector<float*> pointers_;
+};
+
+}  // namespace
+
+BenchRows bench_decode(const BenchOptions& options) {
+  const BenchModel bench(options, true);
+  const model::Model& model = *bench.model;
+  const model::Cost cost = model::estimate_cost(model.config(), model.precision());
+  const double read_rate = measure_read_rate(*bench.pool);
+  // Every step reads all weights but the embedding, and reads and writes each sequence's state.
+  const double embedding_bytes = double(model.config().vocab * model.config().channels * size_of(model.config().weights));
+  const double weight_bytes = double(model.weight_bytes()) - embedding_bytes, state_bytes = 2.0 * double(model.state_shape().bytes());
+  BenchRows rows = BenchRows::array();
+  for (const Index batch : options.batches) {
+    Sequences sequences(model, batch, bench.stream);
+    const double seconds = time_rounds(std::max<Index>(options.rounds, 5), [&] { sequences.step(); }).front();
+    const double memory = (weight_bytes + double(batch) * state_bytes) / read_rate;
+    const double arithmetic = double(batch) * (cost.layer_flops + cost.head_flops) / measure_product_rate(bench, batch);
+    rows.push_back({{"model", bench.name},
+                    {"precision", name_of(model.precision())},
+                    {"threads", options.threads},
+                    {"batch", batch},
+                    {"tokens/s", double(batch) / seconds},
+                    {"ms/step", seconds * 1e3},
+                    {"memory bound ms", memory * 1e3},
+                    {"share of memory bound", memory / seconds},
+                    {"arithmetic bound ms", arithmetic * 1e3},
+                    {"share of arithmetic bound", arithmetic / seconds},
+                    {"GB/s", read_rate / 1e9}});
+  }
+  return rows;
+}
+
+}  // namespace riverrun::jobs

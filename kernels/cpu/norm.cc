@@ -71,7 +71,7 @@ void embed_rows(const EmbedArgs& args, Index begin, Index end) {
       with_type(args.table, args.table_type, args.ids[m] * args.D, [&](const auto* row) {
         for (Index i = 0; i < args.D; i += lanes) hn::StoreU(load(d, row + i), d, x + i);
       });
-      normalize(d, x, args.D, args.weight, args.bias, args.eps, x);
+      if (args.weight != nullptr) normalize(d, x, args.D, args.weight, args.bias, args.eps, x);
     }
   });
 }
@@ -86,6 +86,17 @@ HWY_INLINE void mix_row(D d, const ShiftMixArgs& args, const float* now, const f
       const auto n = hn::LoadU(d, now + i);
       store(d, hn::MulAdd(hn::Sub(hn::LoadU(d, before + i), n), hn::LoadU(d, mu + i), n), out + i);
     }
+  }
+}
+
+// What the data-dependent lerps start from, as far as it is wanted.
+template <class D>
+HWY_INLINE void keep_row(D d, const ShiftMixArgs& args, const float* now, const float* before, Index at) {
+  if (args.normal != nullptr) std::copy_n(now, args.D, args.normal + at);
+  if (args.change == nullptr) return;
+  const Index lanes = hn::Lanes(d);
+  for (Index i = 0; i < args.D; i += lanes) {
+    hn::StoreU(hn::Sub(hn::LoadU(d, before + i), hn::LoadU(d, now + i)), d, args.change + at + i);
   }
 }
 
@@ -110,8 +121,11 @@ void shift_mix_rows(const ShiftMixArgs& args, Index begin, Index end) {
           std::fill_n(before, D, 0.0f);
       }
       n_of(t, now);
-      with_type(args.out[0], args.out_type, 0,
-                [&](auto* type) { mix_row(d, args, now, before, t * D, type); });
+      if (args.mixes > 0) {
+        with_type(args.out[0], args.out_type, 0,
+                  [&](auto* type) { mix_row(d, args, now, before, t * D, type); });
+      }
+      keep_row(d, args, now, before, t * D);
       std::swap(now, before);
     }
   });
@@ -135,6 +149,30 @@ void hand_over_rows(const ShiftMixArgs& args, Index begin, Index end) {
   });
 }
 
+// The operations of mix_row in the same order, so that a delta of zeros gives the bits of ShiftMix.
+template <class D, class To>
+HWY_INLINE void dynamic_mix_row(D d, const DynamicMixArgs& args, Index at, To*) {
+  const Index lanes = hn::Lanes(d);
+  for (Index q = 0; q < args.mixes; ++q) {
+    const float* HWY_RESTRICT mu = args.mu[q];
+    const float* HWY_RESTRICT delta = args.delta[q] + at;
+    To* HWY_RESTRICT out = static_cast<To*>(args.out[q]) + at;
+    for (Index i = 0; i < args.D; i += lanes) {
+      const auto share = hn::Add(hn::LoadU(d, mu + i), hn::LoadU(d, delta + i));
+      const auto n = hn::LoadU(d, args.normal + at + i);
+      store(d, hn::MulAdd(hn::LoadU(d, args.change + at + i), share, n), out + i);
+    }
+  }
+}
+
+void dynamic_mix_rows(const DynamicMixArgs& args, Index begin, Index end) {
+  with_lanes(args.D, [&](auto d) {
+    with_type(args.out[0], args.out_type, 0, [&](auto* type) {
+      for (Index m = begin; m < end; ++m) dynamic_mix_row(d, args, m * args.D, type);
+    });
+  });
+}
+
 }  // namespace riverrun::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -147,6 +185,7 @@ HWY_EXPORT(layer_norm_rows);
 HWY_EXPORT(embed_rows);
 HWY_EXPORT(shift_mix_rows);
 HWY_EXPORT(hand_over_rows);
+HWY_EXPORT(dynamic_mix_rows);
 
 constexpr Index kLeastRows = 8;  // per thread
 
@@ -169,11 +208,19 @@ void embed(const EmbedArgs& args, Stream stream) {
 
 void shift_mix(const ShiftMixArgs& args, Stream stream) {
   check_segments(args.segment_count, args.segments, args.M);
+  const bool rows_wanted = args.mixes > 0 || args.normal != nullptr || args.change != nullptr;
   stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    if (begin < end && args.mixes > 0) HWY_DYNAMIC_DISPATCH(shift_mix_rows)(args, begin, end);
+    if (begin < end && rows_wanted) HWY_DYNAMIC_DISPATCH(shift_mix_rows)(args, begin, end);
   });
   stream.pool->run_ranges(args.segment_count, 2, [&](Index begin, Index end, int) {
     HWY_DYNAMIC_DISPATCH(hand_over_rows)(args, begin, end);
+  });
+}
+
+void dynamic_mix(const DynamicMixArgs& args, Stream stream) {
+  if (args.mixes == 0) return;
+  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
+    HWY_DYNAMIC_DISPATCH(dynamic_mix_rows)(args, begin, end);
   });
 }
 

@@ -162,6 +162,26 @@ TEST_P(NormTest, EmbedAgreesWithTheReference) {
   EXPECT_THROW(table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool), Error);
 }
 
+// Without a norm, a row of the table as it is.
+TEST_P(NormTest, EmbedWithoutANormCopies) {
+  const auto& table = select(GetParam());
+  const std::vector<TokenId> ids = {2, 0, 2, 1};
+  for (const Index D : {1, 3, 20, 64}) {
+    auto values = Random(3).normals(3 * D);
+    values[D] = kNaN;
+    for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+      Threads pool(2);
+      Output rows(values, type), x(4 * D, DType::f32);
+      table.embed({4, D, 3, ids.data(), rows.data(), type, nullptr, nullptr, kEps, x.f32()}, pool);
+      std::vector<float> expected;
+      for (const TokenId id : ids) {
+        for (Index d = 0; d < D; ++d) expected.push_back(rows[id * D + d]);
+      }
+      EXPECT_TRUE(same_bits(x.values(), expected)) << "D " << D << ", " << name_of(type);
+    }
+  }
+}
+
 const std::vector<std::vector<Segment>> kCuts = {{},
                                                  {{0, 0}},
                                                  {{0, 1}},

@@ -26,6 +26,7 @@ struct Benchmark {
 constexpr Benchmark kBenchmarks[] = {
     {"prefill", "one document through all layers", bench_prefill},
     {"decode", "one token at a time, for a batch of sequences", bench_decode},
+    {"ring", "one document over several ranks: under mpirun, or with --ranks as threads", bench_ring},
 };
 
 std::string cell(const BenchRows& value) {
@@ -92,14 +93,17 @@ int run_bench(int argc, const char* const* argv) {
       ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"), "of matrix operands: auto, fp32, bf16 or fp16")
       ("threads", po::value(&o.threads)->default_value(0)->value_name("N"), "0: all cores")
-      ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill: length of the document")
-      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill: tokens per block")
+      ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads or mpi")
+      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport")
+      ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
+      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill and ring: tokens per block")
       ("batches", po::value(&batches)->default_value(batches)->value_name("LIST"), "decode: numbers of sequences")
       ("rounds", po::value(&o.rounds)->default_value(o.rounds)->value_name("R"), "runs, the best and the median of which count")
       ("json", po::bool_switch(&o.json), "print JSON");
   std::string usage = "riverrun bench";
   for (const Benchmark& benchmark : kBenchmarks) usage += concat(&benchmark == kBenchmarks ? " " : "|", benchmark.name);
-  usage += "\nhow fast this machine runs a model, and how fast it could";
+  usage += "\nhow fast this machine runs a model, and how fast it could\n";
+  for (const Benchmark& benchmark : kBenchmarks) usage += concat("  ", benchmark.name, ": ", benchmark.summary, "\n");
   std::vector<std::string> words;
   if (!parse(argc, argv, usage, own, &words)) return 0;
   const Benchmark& benchmark = find_benchmark(words);
@@ -107,9 +111,11 @@ int run_bench(int argc, const char* const* argv) {
   check_range("--tokens", o.tokens, 1, Index{1} << 30);
   check_range("--block-tokens", o.block_tokens, 16, Index{1} << 24);
   check_range("--rounds", o.rounds, 1, 1000);
+  check_range("--ranks", o.ranks, 1, 1024);
   if (o.threads == 0) o.threads = std::max(1u, std::thread::hardware_concurrency());
   o.batches = parse_batches(batches);
   const BenchRows rows = benchmark.run(o);
+  if (rows.empty()) return 0;  // another rank has them
   if (o.json) std::cout << rows.dump(2) << "\n";
   else print_table(rows);
   return 0;

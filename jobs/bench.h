@@ -48,13 +48,15 @@ double best_time(const std::function<void()>& body);
 double measure_product_rate(const BenchModel& bench, Index rows);
 double measure_read_rate(ThreadPool& pool);
 
+std::vector<TokenId> made_up_tokens(Index count, Index vocab);
+
 // Takes `ids` through all layers, one block after the other, the state carried by hand.
 void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
                 model::State& state);
 
 // The benchmarks.
-BenchRows bench_kernels(const BenchOptions& options);
 BenchRows bench_prefill(const BenchOptions& options);
 BenchRows bench_decode(const BenchOptions& options);
+BenchRows bench_ring(const BenchOptions& options);  // empty on ranks other than 0
 
 }  // namespace riverrun::jobs

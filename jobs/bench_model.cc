@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "jobs/bench.h"
 #include "jobs/known_shapes.h"
+#include "jobs/machine.h"
 
 namespace riverrun::jobs {
 
@@ -46,7 +47,7 @@ BenchModel::BenchModel(const BenchOptions& options, bool need_head)
   }
   name = concat(options.generation, " ", options.shape);
   const TemporaryFile file(".safetensors");
-  log_info("making random weights: ", name);
+  if (launched_rank() == 0) log_info("making random weights: ", name);
   checkpoint::write_random_rwkv7(file.path, known_shape(options.generation, options.shape));
   model = model::load_model(file.path, kernels, stream, load);
 }
@@ -101,6 +102,12 @@ double measure_read_rate(ThreadPool& pool) {
     });
   };
   return double(kBytes) / time_rounds(5, read).front();
+}
+
+std::vector<TokenId> made_up_tokens(Index count, Index vocab) {
+  std::vector<TokenId> ids(static_cast<std::size_t>(count));
+  for (Index i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 7919 + 13) % vocab);
+  return ids;
 }
 
 void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,

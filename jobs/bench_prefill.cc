@@ -8,12 +8,6 @@ namespace riverrun::jobs {
 
 namespace {
 
-std::vector<TokenId> made_up_tokens(Index count, Index vocab) {
-  std::vector<TokenId> ids(static_cast<std::size_t>(count));
-  for (Index i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 7919 + 13) % vocab);
-  return ids;
-}
-
 // Seconds of the recurrence alone, for a block in all layers.
 double time_state_passes(const model::Model& model, model::Workspace& workspace, model::State& state) {
   float* const wkv = state.parts(0);

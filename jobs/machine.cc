@@ -89,7 +89,7 @@ void check_paths(const CorpusJobOptions& options) {
     const fs::path folder = parent.empty() ? fs::path(".") : parent;
     RR_CHECK_INPUT(fs::is_directory(folder), option, " ", name, ": the directory ", folder.string(), " does not exist");
     RR_CHECK_INPUT(!fs::is_directory(path), option, " ", name, " is a directory; name a file in it");
-    for (const std::string& read : {options.model, options.input, options.tokenizer}) {
+    for (const std::string& read : {options.model, options.input, options.tokenizer, options.initial_state}) {
       RR_CHECK_INPUT(!same(path, read), option, " ", name, " is a file that this job reads; name another");
     }
     if (!fs::is_directory(options.input)) return;

@@ -176,6 +176,14 @@ class BenchTest(JobTest):
         for row in rows:
             self.assertAlmostEqual(row["tokens/s"] * row["ms/step"] / 1000, row["batch"], places=6)
 
+    def test_ring(self):
+        for ranks in (1, 2, 3):
+            (row,) = self.bench("ring", "--tokens", 200, "--block-tokens", 32, "--ranks", ranks)
+            self.assertEqual((row["ranks"], row["tokens"]), (ranks, 200))
+            self.assertAlmostEqual(row["efficiency"] * ranks, row["speed-up"], places=6)
+            self.assertTrue(0 < row["forecast"] <= 1, row)
+            self.assertEqual(row["hop us"] > 0, ranks > 1)
+
     def test_refusals(self):
         for options, word in (
             ([], "prefill, decode"),

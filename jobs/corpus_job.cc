@@ -150,7 +150,7 @@ class CorpusRun {
     if (leads()) {
       std::vector<ring::Statistics> statistics(all.size());
       for (std::size_t rank = 0; rank < all.size(); ++rank) std::memcpy(&statistics[rank], all[rank].data(), sizeof(ring::Statistics));
-      report_run(*results_, plan_, statistics);
+      report_run(*results_, plan_, model_, statistics);
       code[0] = std::byte(results_->failed() > 0 ? static_cast<int>(ExitCode::some_documents_failed) : 0);
     }
     transport_.broadcast(code, "the end of the job", timeout_);

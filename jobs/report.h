@@ -9,7 +9,8 @@
 
 namespace riverrun::jobs {
 
-// Logs what was done, how fast, how well the ranks were used, and which documents failed.
-void report_run(const ResultFile& results, const plan::Plan& plan, std::span<const ring::Statistics> of_ranks);
+// Logs what was done, how fast, where the ranks' time went and what the plan's closed form would have made of it, and
+// which documents failed.
+void report_run(const ResultFile& results, const plan::Plan& plan, const model::Model& model, std::span<const ring::Statistics> of_ranks);
 
 }  // namespace riverrun::jobs

@@ -35,12 +35,15 @@ class Runner {
       if (i + 1 < mine.size()) desk_.expect(mine[i + 1]);
       run_block(mine[i]);
     }
+    const auto last_block_end = Clock::now();
+    const double waited = waits_.seconds();
     desk_.drain();
     wait([&] { return transport_.results_in_flight() == 0; }, "rank 0 to take the last results");
     if (transport_.rank() == 0) finish_results();
     statistics_.total_seconds = seconds_since(begin_);
-    statistics_.wait_seconds = waits_.seconds();
-    statistics_.compute_seconds = statistics_.total_seconds - statistics_.wait_seconds;
+    statistics_.tail_seconds = seconds_since(last_block_end);
+    statistics_.wait_seconds = waited;
+    statistics_.compute_seconds = statistics_.total_seconds - statistics_.tail_seconds - statistics_.wait_seconds - statistics_.send_seconds;
     statistics_.bytes_sent = desk_.bytes_sent();
     return statistics_;
   }
@@ -89,7 +92,7 @@ class Runner {
              [&] { return layer == 0 ? first_row() : receive(time_row); });
     point_out([&](model::State& state) { return state.time_row(layer); }, out_ && layer > 0 ? out_->floats(time_row) : nullptr);
     step("mix_time", layer, [&] { model_.mix_time(*workspace_, layer, pointers_in_.data(), pointers_out_.data()); });
-    if (out_ && layer > 0) desk_.ready(number_, time_row);
+    if (layer > 0) hand_on(time_row);
 
     step("project", layer, [&] { model_.project(*workspace_, layer); });
     const Index part_floats = model_.state_shape().part_floats;
@@ -99,17 +102,19 @@ class Runner {
                [&] { return receive(message); });
       point_out([&](model::State& state) { return state.parts(layer) + first * part_floats; },
                 out_ ? out_->floats(message) : nullptr);
+      const auto begin = Clock::now();
       step("pass_state", layer, [&] {
         model_.pass_state(*workspace_, layer, first, layout_.parts(group), pointers_in_.data(), pointers_out_.data());
       });
-      if (out_) desk_.ready(number_, message);
+      statistics_.state_seconds += seconds_since(begin);
+      hand_on(message);
     }
     step("read_out", layer, [&] { model_.read_out(*workspace_, layer); });
 
     point_in([&](const model::State& state) { return state.channel_row(layer); }, [&] { return receive(channel_row); });
     point_out([&](model::State& state) { return state.channel_row(layer); }, out_ ? out_->floats(channel_row) : nullptr);
     step("mix_channel", layer, [&] { model_.mix_channel(*workspace_, layer, pointers_in_.data(), pointers_out_.data()); });
-    if (out_) desk_.ready(number_, channel_row);
+    hand_on(channel_row);
     step("feed_forward", layer, [&] { model_.feed_forward(*workspace_, layer); });
   }
 
@@ -123,7 +128,7 @@ class Runner {
                       transport_.progress();
                     });
     });
-    if (out_ && sums) desk_.ready(number_, layout_.sums());
+    if (sums) hand_on(layout_.sums());
     for (std::size_t i = 0; i < results_.size(); ++i) {
       if (states_[i]) {
         results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
@@ -141,6 +146,14 @@ class Runner {
   float* first_row() {
     if (first_row_.size() == 0) first_row_ = Array<float>(model_.config().channels);
     return first_row_.data();
+  }
+
+  // The message of the outgoing carry, if there is one, is written.
+  void hand_on(Index message) {
+    if (!out_) return;
+    const auto begin = Clock::now();
+    desk_.ready(number_, message);
+    statistics_.send_seconds += seconds_since(begin);
   }
 
   const float* receive(Index message) {

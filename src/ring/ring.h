@@ -32,9 +32,14 @@ struct Job {
   Trace* trace = nullptr;
 };
 
-// Where one rank's time went.
+// Where one rank's time went: total = compute + send + wait + tail. Rank 0's writing of results counts as compute.
 struct Statistics {
-  double compute_seconds = 0, wait_seconds = 0, total_seconds = 0;
+  double compute_seconds = 0;
+  double state_seconds = 0;  // of the former: in the recurrence, between receiving a state and sending the next one
+  double send_seconds = 0;   // sealing carries and posting them
+  double wait_seconds = 0;   // for carries, and for room to send, while there were blocks to do
+  double tail_seconds = 0;   // after the rank's last block: until its carries and results were taken
+  double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
 };
 

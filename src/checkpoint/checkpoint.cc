@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string_view>
 
 #include "checkpoint/formats.h"
-#include "checkpoint/layout.h"
+#include "checkpoint/ggml_blocks.h"
 #include "checkpoint/naming.h"
 #include "core/error.h"
 
@@ -37,9 +38,11 @@ struct Format {
 };
 
 // The first that recognises the file reads it. A safetensors header of 640 bytes starts like a protocol 2
-// pickle, so safetensors, which shows its first brace, is asked before.
+// pickle, and the count of 123 tensors in a GGUF file looks like the first brace of safetensors, so they are asked
+// in this order.
 constexpr Format kFormats[] = {
     {"pth (zip)", [](Bytes file) { return starts_with(file, "PK\x03\x04"); }, read_pth},
+    {"gguf", [](Bytes file) { return starts_with(file, "GGUF"); }, read_gguf},
     {"safetensors", [](Bytes file) { return starts_with(file, "{", 8); }, read_safetensors},
     {"pth (legacy)", [](Bytes file) { return starts_with(file, "\x80\x02"); }, refuse_legacy_pth},
 };
@@ -56,12 +59,12 @@ bool same_shape(std::span<const Index> expected, std::span<const Index> found) {
 }
 
 bool lies_in(const MappedFile& file, const Tensor& tensor) {
-  const Index extent = checked_extent(tensor.name, tensor.shape, tensor.strides);
+  const Index bytes = bytes_in_file(tensor);
   const auto first = reinterpret_cast<std::uintptr_t>(tensor.data);
   const auto begin = reinterpret_cast<std::uintptr_t>(file.bytes().data());
   const auto room = static_cast<std::uintptr_t>(file.bytes().size());
   return first >= begin && first - begin <= room &&
-         static_cast<std::uintptr_t>(extent * size_of(tensor.dtype)) <= room - (first - begin);
+         static_cast<std::uintptr_t>(bytes) <= room - (first - begin);
 }
 
 template <std::size_t kBytes>
@@ -74,6 +77,43 @@ void copy_strided(const Tensor& tensor, std::size_t d, const std::byte* from, st
   for (Index i = 0; i < tensor.shape[d]; ++i) {
     copy_strided<kBytes>(tensor, d + 1, from + i * tensor.strides[d] * static_cast<Index>(kBytes), to);
   }
+}
+
+void copy_plain(const Tensor& tensor, void* to) {
+  const Index size = tensor.size();
+  if (size == 0) return;
+  if (tensor.contiguous()) {
+    std::memcpy(to, tensor.data, static_cast<std::size_t>(size * size_of(tensor.dtype)));
+    return;
+  }
+  auto* out = static_cast<std::byte*>(to);
+  switch (size_of(tensor.dtype)) {
+    case 8:
+      return copy_strided<8>(tensor, 0, tensor.data, out);
+    case 4:
+      return copy_strided<4>(tensor, 0, tensor.data, out);
+    case 2:
+      return copy_strided<2>(tensor, 0, tensor.data, out);
+    default:
+      return copy_strided<1>(tensor, 0, tensor.data, out);
+  }
+}
+
+// Exact, as the scale is a power of two; a finite element that would not stay finite is an error.
+void scale_elements(const Tensor& tensor, void* to) {
+  for (Index i = 0; i < tensor.size(); ++i) {
+    const float stored = load_float(to, tensor.dtype, i);
+    store_float(to, tensor.dtype, i, stored * tensor.scale);
+    RR_CHECK_INPUT(!std::isfinite(stored) || std::isfinite(load_float(to, tensor.dtype, i)), "tensor ",
+                   tensor.name, ": ", stored, " times ", tensor.scale, " is too large for ",
+                   name_of(tensor.dtype), "; the file rescales it, but holds it unscaled");
+  }
+}
+
+bool can_be_scaled(const Tensor& tensor) {
+  int exponent = 0;
+  return (tensor.dtype == DType::f32 || tensor.dtype == DType::bf16 || tensor.dtype == DType::f16) &&
+         std::isfinite(tensor.scale) && std::frexp(tensor.scale, &exponent) == 0.5f;
 }
 
 }  // namespace
@@ -102,23 +142,12 @@ std::string shape_text(const std::vector<Index>& shape) {
 }
 
 void copy_elements(const Tensor& tensor, void* to) {
-  const Index size = tensor.size();
-  if (size == 0) return;
-  if (tensor.contiguous()) {
-    std::memcpy(to, tensor.data, static_cast<std::size_t>(size * size_of(tensor.dtype)));
-    return;
+  if (tensor.encoding == Encoding::plain) {
+    copy_plain(tensor, to);
+  } else {
+    decode_elements(tensor, static_cast<float*>(to));
   }
-  auto* out = static_cast<std::byte*>(to);
-  switch (size_of(tensor.dtype)) {
-    case 8:
-      return copy_strided<8>(tensor, 0, tensor.data, out);
-    case 4:
-      return copy_strided<4>(tensor, 0, tensor.data, out);
-    case 2:
-      return copy_strided<2>(tensor, 0, tensor.data, out);
-    default:
-      return copy_strided<1>(tensor, 0, tensor.data, out);
-  }
+  if (tensor.scale != 1.0f) scale_elements(tensor, to);
 }
 
 Checkpoint::Checkpoint(std::string path, std::string container,
@@ -131,6 +160,8 @@ Checkpoint::Checkpoint(std::string path, std::string container,
       extras_(std::move(extras)) {
   for (const auto& [name, tensor] : tensors_) {
     RR_CHECK(name == tensor.name, "tensor ", tensor.name, " of ", path_, " is filed as ", name);
+    RR_CHECK(tensor.scale == 1.0f || can_be_scaled(tensor), "tensor ", name, " of type ",
+             name_of(tensor.dtype), " with scale ", tensor.scale);
     RR_CHECK(
         std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return lies_in(*file, tensor); }),
         "tensor ", name, " lies outside ", path_);
@@ -159,7 +190,7 @@ const Tensor& Checkpoint::require(const std::string& name, const std::vector<Ind
 }
 
 void Checkpoint::release(const Tensor& tensor) const {
-  const Index bytes = checked_extent(tensor.name, tensor.shape, tensor.strides) * size_of(tensor.dtype);
+  const Index bytes = bytes_in_file(tensor);
   for (const auto& file : files_) {
     if (lies_in(*file, tensor)) file->release(tensor.data, static_cast<std::size_t>(bytes));
   }

@@ -29,6 +29,7 @@ struct Contents {
   Extras extras;  // what the reader knows of them; naming is still to be found
 };
 
+Contents read_gguf(std::shared_ptr<const MappedFile> file);
 Contents read_pth(std::shared_ptr<const MappedFile> file);
 Contents read_safetensors(std::shared_ptr<const MappedFile> file);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "checkpoint/ggml_blocks.h"
 #include "checkpoint/layout.h"
 #include "core/error.h"
 
@@ -10,7 +11,7 @@ namespace riverrun::checkpoint {
 namespace {
 
 // A file follows at most one of them.
-constexpr const Scheme* kSchemes[] = {&kOfficialNames};
+constexpr const Scheme* kSchemes[] = {&kOfficialNames, &kGgufRwkv6Names, &kGgufRwkv7Names};
 
 // What '#' and the "{a|b}" of a pattern stand for in a name.
 struct Match {
@@ -137,12 +138,11 @@ class Renaming {
     const auto parts = parts_of(rule.to);
     RR_CHECK_INPUT(!tensor.shape.empty() && tensor.shape[0] == static_cast<Index>(parts.size()), where,
                    " has shape ", shape_text(tensor.shape), ", expected ", parts.size(), " parts");
-    RR_CHECK_INPUT(tensor.encoding == Encoding::plain, where, " is quantized, so it cannot be taken apart");
     for (std::size_t i = 0; i < parts.size(); ++i) {
       Tensor part = tensor;
       part.shape.erase(part.shape.begin());
       part.strides.erase(part.strides.begin());
-      if (tensor.size() > 0) part.data += static_cast<Index>(i) * tensor.strides[0] * size_of(tensor.dtype);
+      if (tensor.size() > 0) advance(part, static_cast<Index>(i) * tensor.strides[0]);
       add(fill_in(rule.to, match, parts[i]), std::move(part));
     }
   }

@@ -41,6 +41,7 @@ struct Scheme {
 
 // One file of its own each; the table in naming.cc lists them.
 extern const Scheme kOfficialNames;
+extern const Scheme kGgufRwkv6Names, kGgufRwkv7Names;
 
 // Whether some tensor of the file has a name that fits the pattern.
 bool has_name(const Contents& file, std::string_view pattern);

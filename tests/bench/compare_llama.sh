@@ -60,7 +60,7 @@ vocabulary=$root/data/rwkv_vocab_v20230424.txt
 [[ -f $vocabulary ]] || fail "there is no $vocabulary; cluster/install_deps.sh --vocab fetches it"
 gguf=$work/$(basename "$model" .safetensors).gguf
 if [[ ! -s $gguf || $model -nt $gguf ]]; then
-  "$venv/bin/python" "$here/write_gguf.py" "$model" "$vocabulary" "$gguf.new" && mv "$gguf.new" "$gguf"
+  "$venv/bin/python" "$here/../golden/write_gguf.py" "$model" "$vocabulary" "$gguf.new" && mv "$gguf.new" "$gguf"
 fi
 [[ $prepare == no ]] || exit 0
 exec "$venv/bin/python" "$here/compare_llama.py" --riverrun "$riverrun" --model "$model" --gguf "$gguf" --work "$work" \

@@ -1,5 +1,6 @@
 // Damaged files end in a checkpoint or an InputError: never in a crash, a hang or a read outside the file.
 // Run under AddressSanitizer this also proves the bounds.
+#include <filesystem>
 #include <random>
 
 #include "support.h"
@@ -13,7 +14,8 @@ bool accepts(const std::string& content) {
   try {
     const auto read = open_checkpoint(file.path());
     for (const auto& [name, tensor] : read->tensors()) {
-      EXPECT_LE(tensor.size() * size_of(tensor.dtype), static_cast<Index>(content.size())) << name;
+      const Index most = tensor.encoding == Encoding::plain ? 1 : 8;  // bytes from one: 32 / 18 blocks of fp32
+      EXPECT_LE(tensor.size() * size_of(tensor.dtype), most * static_cast<Index>(content.size())) << name;
       std::vector<std::byte> bytes(static_cast<std::size_t>(tensor.size() * size_of(tensor.dtype)));
       copy_elements(tensor, bytes.data());
     }
@@ -25,7 +27,7 @@ bool accepts(const std::string& content) {
 
 class Hostile : public ::testing::TestWithParam<const char*> {
  protected:
-  const std::string whole_ = read_file(golden(std::string("checkpoint/") + GetParam()));
+  const std::string whole_ = read_file(golden(GetParam()));
 };
 
 TEST_P(Hostile, NoTruncationIsTaken) {
@@ -60,10 +62,10 @@ TEST_P(Hostile, ExtremeBytesNeverCrash) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Files, Hostile, ::testing::Values("views.pth", "wrapped.pth", "types.safetensors"),
-                         [](const auto& name) {
-                           return std::string(name.param, std::strcspn(name.param, "."));
-                         });
+INSTANTIATE_TEST_SUITE_P(Files, Hostile,
+                         ::testing::Values("checkpoint/views.pth", "checkpoint/wrapped.pth",
+                                           "checkpoint/types.safetensors", "gguf/small.gguf"),
+                         [](const auto& name) { return std::filesystem::path(name.param).stem().string(); });
 
 }  // namespace
 }  // namespace riverrun::checkpoint

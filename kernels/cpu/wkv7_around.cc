@@ -5,6 +5,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/wkv7_around.cc"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
+#include "kernels/cpu/group_norm-inl.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -42,22 +43,15 @@ HWY_INLINE void inputs_of_head(D d, const Wkv7InputsArgs& args, Index at, Index 
 template <class D, class To>
 HWY_INLINE void readout_of_head(D d, const Wkv7ReadoutArgs& args, Index at, Index c, To* out) {
   const Index N = args.N, lanes = hn::Lanes(d);
-  auto sum = hn::Zero(d), squares = hn::Zero(d), bonus = hn::Zero(d);
+  auto bonus = hn::Zero(d);
   for (Index n = 0; n < N; n += lanes) {
-    sum = hn::Add(sum, hn::LoadU(d, args.y + at + n));
     const auto rk = hn::Mul(hn::LoadU(d, args.r + at + n), hn::LoadU(d, args.k + at + n));
     bonus = hn::MulAdd(rk, hn::LoadU(d, args.r_k + c + n), bonus);
   }
-  const auto mean = hn::Set(d, sum_lanes(d, sum) / static_cast<float>(N));
-  for (Index n = 0; n < N; n += lanes) {
-    const auto away = hn::Sub(hn::LoadU(d, args.y + at + n), mean);
-    squares = hn::MulAdd(away, away, squares);
-  }
-  const auto scale = hn::Set(d, 1.0f / std::sqrt(sum_lanes(d, squares) / static_cast<float>(N) + args.eps));
+  const HeadNorm norm = norm_of_head(d, args.y + at, N, args.eps);
   const auto weight_of_v = hn::Set(d, sum_lanes(d, bonus));
   for (Index n = 0; n < N; n += lanes) {
-    const auto normal = hn::Mul(hn::Sub(hn::LoadU(d, args.y + at + n), mean), scale);
-    auto z = hn::MulAdd(normal, hn::LoadU(d, args.weight + c + n), hn::LoadU(d, args.bias + c + n));
+    auto z = normalized(d, norm, args.y + at + n, args.weight + c + n, args.bias + c + n);
     z = hn::MulAdd(weight_of_v, hn::LoadU(d, args.v + at + n), z);
     store(d, hn::Mul(z, hn::LoadU(d, args.g + at + n)), out + n);
   }

@@ -45,9 +45,11 @@ dnnl::primitive_attr attributes(PostOp post_op) {
 #if DNNL_VERSION_MAJOR >= 3
   if (post_op == PostOp::tanh) ops.append_eltwise(dnnl::algorithm::eltwise_tanh, 0.0f, 0.0f);
   if (post_op == PostOp::sigmoid) ops.append_eltwise(dnnl::algorithm::eltwise_logistic, 0.0f, 0.0f);
+  if (post_op == PostOp::silu) ops.append_eltwise(dnnl::algorithm::eltwise_swish, 1.0f, 0.0f);
 #else
   if (post_op == PostOp::tanh) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_tanh, 0.0f, 0.0f);
   if (post_op == PostOp::sigmoid) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_logistic, 0.0f, 0.0f);
+  if (post_op == PostOp::silu) ops.append_eltwise(1.0f, dnnl::algorithm::eltwise_swish, 1.0f, 0.0f);
 #endif
   attributes.set_post_ops(ops);
   return attributes;

@@ -12,7 +12,7 @@ namespace riverrun::kernels::cpu {
 
 // The part of an Epilogue that oneDNN computes. It would turn a NaN into 0 in relu_squared, which is
 // therefore ours.
-enum class PostOp { none, add, tanh, sigmoid };
+enum class PostOp { none, add, tanh, sigmoid, silu };
 
 struct GemmShape {
   Index rows, n, k;  // x [rows, k] times w [n, k] gives y [rows, n]; x and y dense
@@ -47,7 +47,8 @@ inline constexpr Index kMostGranules =
     16;  // a slab is granule * 2^j columns, up to this many granules, or the rest
 PackedLayout packed_layout(Index n, Index k, DType type);
 
-// Packs W [n, k] of the operand type; element (i, j) of W is `row_stride` * i + `col_stride` * j. Padding is zeroed.
+// Packs W [n, k] of the operand type; element (i, j) of W is `row_stride` * i + `col_stride` * j. Padding is
+// zeroed.
 void pack_slab(const void* w, Index row_stride, Index col_stride, Index n, Index k, DType type, void* packed);
 
 }  // namespace riverrun::kernels::cpu

@@ -41,8 +41,9 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   return {rows, std::min(columns, most_columns)};
 }
 
-void check(const MatmulArgs& args, const CpuMatrix& w) {
+void check(const MatmulArgs& args, const CpuMatrix& w, Index x_stride) {
   RR_CHECK(args.M >= 0, args.M, " rows");
+  RR_CHECK(x_stride >= w.cols(), "rows of ", w.cols(), " elements, ", x_stride, " apart");
   RR_CHECK(args.y_type == DType::f32 || (args.y_type == w.type() && args.epilogue != Epilogue::add),
            "y of type ", name_of(args.y_type), " from operands of type ", name_of(w.type()));
 }
@@ -68,7 +69,8 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
 void matmul(const MatmulArgs& args, Stream stream) {
   const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  check(args, *w);
+  const Index x_stride = args.x_stride == 0 ? w->cols() : args.x_stride;
+  check(args, *w, x_stride);
   if (args.M == 0) return;
   const Cut cut = choose_cut(*w, args, stream.pool->threads());
   const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
@@ -79,8 +81,8 @@ void matmul(const MatmulArgs& args, Stream stream) {
     const Index first = units * panel / cut.panels * kUnit;
     const Index last = std::min(args.M, units * (panel + 1) / cut.panels * kUnit);
     run_panel(*w, {last - first, column, std::min(cut.columns, w->rows() - column),
-                   x + first * w->cols() * size_of(w->type()), y + first * w->rows() * size_of(args.y_type),
-                   args.y_type, args.epilogue});
+                   x + first * x_stride * size_of(w->type()), x_stride,
+                   y + first * w->rows() * size_of(args.y_type), args.y_type, args.epilogue});
   });
 }
 

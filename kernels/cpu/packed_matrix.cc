@@ -28,6 +28,8 @@ PostOp post_op_of(Epilogue epilogue) {
       return PostOp::tanh;
     case Epilogue::sigmoid:
       return PostOp::sigmoid;
+    case Epilogue::silu:
+      return PostOp::silu;
     default:
       return PostOp::none;
   }
@@ -45,12 +47,14 @@ void copy_rows(const void* from, Index from_stride, void* to, Index to_stride, I
   }
 }
 
-// The panel's rows of x, followed by zeros up to `height` rows.
-const void* padded_x(const CpuMatrix& w, const Panel& panel, Index height) {
+// The panel's rows of x one behind the other, followed by zeros up to `height` rows. A copy rather than a
+// stride in oneDNN's description of x: a row then has the bits it has in a dense x, whatever kernel oneDNN
+// picks for a stride.
+const void* dense_x(const CpuMatrix& w, const Panel& panel, Index height) {
   thread_local Buffer buffer;
   const Index row_bytes = w.cols() * size_of(w.type());
   std::byte* x = scratch_of(buffer, height * row_bytes);
-  std::memcpy(x, panel.x, static_cast<std::size_t>(panel.rows * row_bytes));
+  copy_rows(panel.x, panel.x_stride * size_of(w.type()), x, row_bytes, row_bytes, panel.rows);
   std::memset(x + panel.rows * row_bytes, 0, static_cast<std::size_t>((height - panel.rows) * row_bytes));
   return x;
 }
@@ -108,7 +112,8 @@ void run_panel(const CpuMatrix& w, const Panel& panel) {
   const DType y_type = squared ? DType::f32 : panel.y_type;
   const Gemm& gemm =
       find_gemm({height, panel.columns, w.cols(), w.type(), y_type, post_op_of(panel.epilogue)});
-  const void* x = height == panel.rows ? panel.x : padded_x(w, panel, height);
+  const bool ready = height == panel.rows && (panel.x_stride == w.cols() || panel.rows == 1);
+  const void* x = ready ? panel.x : dense_x(w, panel, height);
   const bool dense_y = height == panel.rows && (panel.columns == w.rows() || panel.rows == 1);
   if (squared || !dense_y) return run_through_scratch(w, panel, gemm, x, height);
   gemm.run(x, w.slab(panel.column), static_cast<std::byte*>(panel.y) + panel.column * size_of(panel.y_type));

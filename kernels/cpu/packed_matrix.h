@@ -44,8 +44,9 @@ class CpuMatrix final : public PackedMatrix {
 struct Panel {
   Index rows;
   Index column, columns;
-  const void* x;  // first row of the panel, dense
-  void* y;        // first row of the panel, column 0; rows are w.rows() apart
+  const void* x;   // first row of the panel
+  Index x_stride;  // elements from a row of x to the next
+  void* y;         // first row of the panel, column 0; rows are w.rows() apart
   DType y_type;
   Epilogue epilogue;
 };

@@ -51,7 +51,8 @@ class Trial {
   void run(Index first, Index rows, Index columns, float* y) {
     const auto* x = x_.data() + first * w_.cols() * size_of(w_.type());
     for (Index column = 0; column < w_.rows(); column += columns) {
-      run_panel(w_, {rows, column, std::min(columns, w_.rows() - column), x, y, DType::f32, Epilogue::none});
+      run_panel(w_, {rows, column, std::min(columns, w_.rows() - column), x, w_.cols(), y, DType::f32,
+                     Epilogue::none});
     }
   }
 

@@ -4,8 +4,8 @@
 namespace riverrun::kernels {
 namespace {
 
-constexpr Epilogue kEpilogues[] = {Epilogue::none, Epilogue::add, Epilogue::tanh, Epilogue::sigmoid,
-                                   Epilogue::relu_squared};
+constexpr Epilogue kEpilogues[] = {Epilogue::none,    Epilogue::add,          Epilogue::tanh,
+                                   Epilogue::sigmoid, Epilogue::relu_squared, Epilogue::silu};
 
 struct Problem {
   Index M, N, K;
@@ -22,12 +22,16 @@ struct Problem {
     return table.pack_matrix({w.data(), DType::f32, N, K, K, 1}, type, stream);
   }
 
-  std::vector<float> run(const KernelTable& table, DType y_type, Epilogue epilogue, int threads) const {
+  // x_stride 0: dense; else NaN between the rows.
+  std::vector<float> run(const KernelTable& table, DType y_type, Epilogue epilogue, int threads,
+                         Index x_stride = 0) const {
     Threads pool(threads);
     const auto packed = pack(table, pool);
-    Output operand(x, type), y(M * N, y_type);
+    const Index stride = x_stride == 0 ? K : x_stride;
+    Output operand(M == 0 ? 0 : (M - 1) * stride + K, type), y(M * N, y_type);
+    for (Index i = 0; i < M * K; ++i) store_float(operand.data(), type, i / K * stride + i % K, x[i]);
     if (epilogue == Epilogue::add) std::fill_n(y.f32(), M * N, 0.25f);
-    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue}, pool);
+    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride}, pool);
     return y.values();
   }
 
@@ -47,14 +51,15 @@ struct Problem {
 
 class MatmulTest : public testing::TestWithParam<Variant> {};
 
-// max(0, p)^2 is as steep as 2 p, |p| <= 6 here; the others are no steeper than 1. tanh and sigmoid are good
-// to 1e-6.
+// max(0, p)^2 is as steep as 2 p, |p| <= 6 here; silu is no steeper than 1.1, the others than 1. tanh,
+// sigmoid and silu are good to 1e-6.
 void compare(const KernelTable& table, const Problem& problem, int threads) {
   const double bound = problem.bound();
   for (const auto epilogue : kEpilogues) {
     for (const DType y_type : {DType::f32, problem.type}) {
       if (epilogue == Epilogue::add && y_type != DType::f32) continue;
-      const double absolute = (epilogue == Epilogue::relu_squared ? 12 : 1) * bound + 1e-6;
+      const double slope = epilogue == Epilogue::relu_squared ? 12 : epilogue == Epilogue::silu ? 1.1 : 1;
+      const double absolute = slope * bound + 1e-6;
       expect_near(problem.run(table, y_type, epilogue, threads),
                   problem.run(oracle(), DType::f32, epilogue, 1), absolute, rounding_of(y_type) + 1e-6,
                   concat("M ", problem.M, " N ", problem.N, " K ", problem.K, " epilogue ",
@@ -82,6 +87,46 @@ TEST_P(MatmulTest, AgreesWithTheReferenceForEveryWidth) {
     compare(table, Problem(70, 1100, 33, type), 2);  // several slabs with a rest, several panels with a rest
     compare(table, Problem(5, 96, 3072, type), 2);
   }
+}
+
+// Columns of a wider matrix are multiplied where they are: the bits of a dense copy, and nothing between them
+// is read into a product.
+TEST_P(MatmulTest, RowsApartHaveTheBitsOfDenseRows) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    for (const Index M : {0, 1, 2, 16, 64, 70, 150}) {
+      for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1100, 33}, {1, 7}}) {
+        const Problem problem(M, N, K, type);
+        for (const auto epilogue : kEpilogues) {
+          const auto dense = problem.run(table, DType::f32, epilogue, 1);
+          for (const Index stride : {K, K + 1, 5 * K}) {
+            EXPECT_TRUE(same_bits(problem.run(table, DType::f32, epilogue, 3, stride), dense))
+                << M << " rows of " << K << ", " << stride << " apart, epilogue "
+                << static_cast<int>(epilogue);
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(MatmulTest, RefusesRowsThatOverlap) {
+  const auto& table = select(GetParam());
+  EXPECT_THROW(Problem(2, 3, 8, DType::f32).run(table, DType::f32, Epilogue::none, 1, 7), Error);
+}
+
+// x sigmoid(x) of its products, and close to zero without losing the small ones.
+TEST_P(MatmulTest, SiluByHand) {
+  const auto& table = select(GetParam());
+  Threads pool(1);
+  const float w = 1;
+  const auto packed = table.pack_matrix({&w, DType::f32, 1, 1, 1, 1}, DType::f32, pool);
+  const std::vector<float> x = {0, 1, -1, 20, -20, 1e-10f, -100};
+  Output y(7, DType::f32);
+  table.matmul({7, x.data(), packed.get(), y.data(), DType::f32, Epilogue::silu}, pool);
+  const std::vector<double> expected = {0, 0.73105857863, -0.26894142137, 20, -4.122307236e-8, 5e-11, 0};
+  for (Index i = 0; i < 7; ++i) EXPECT_NEAR(y[i], expected[i], 1e-6 * std::abs(expected[i]) + 1e-30) << x[i];
 }
 
 TEST_P(MatmulTest, ThreeByTwoByHand) {
@@ -168,7 +213,13 @@ TEST_P(MatmulTest, NanAndInfinityStayInTheirRow) {
         }
       }
       const auto expected_infinity = spoilt.run(oracle(), DType::f32, epilogue, 1);
-      for (Index i = 4 * 70; i < 5 * 70; ++i) EXPECT_EQ(got[i], expected_infinity[i]);
+      for (Index i = 4 * 70; i < 5 * 70; ++i) {
+        // silu(-infinity) is -infinity times 0
+        EXPECT_EQ(std::isnan(got[i]), std::isnan(expected_infinity[i]));
+        if (!std::isnan(got[i])) {
+          EXPECT_EQ(got[i], expected_infinity[i]);
+        }
+      }
     }
   }
 }

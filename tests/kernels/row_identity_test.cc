@@ -60,8 +60,8 @@ TEST_P(RowIdentityTest, RowsHaveTheSameBitsForAnyHeightPlaceAndThreads) {
   // covered.
   const Index step = N_ * K_ <= 192 * 192 ? 1 : N_ * K_ < 3000000 ? 13 : 37;
   const Index most = N_ * K_ < 3000000 ? kMostRows : 80;
-  for (const auto epilogue :
-       {Epilogue::none, Epilogue::add, Epilogue::tanh, Epilogue::sigmoid, Epilogue::relu_squared}) {
+  for (const auto epilogue : {Epilogue::none, Epilogue::add, Epilogue::tanh, Epilogue::sigmoid,
+                              Epilogue::relu_squared, Epilogue::silu}) {
     if (epilogue != Epilogue::none && N_ * K_ > 200000) continue;
     const auto whole = product(*w, 0, most, epilogue, one);
     for (Index M = 1; M <= most; M += (M % 64 >= 62 || M % 64 <= 2) && M < 131 && most > 80 ? 1 : step) {

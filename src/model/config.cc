@@ -39,7 +39,7 @@ void refuse_growing_states(const checkpoint::Checkpoint& file) {
 // RWKV-5.1 stores one decay per head, [H] or [H, 1]; 5.2 one per channel, [H, N]. Where N is 1 the two are the same.
 std::string detect_gated_rwkv5(const checkpoint::Checkpoint& file) {
   const checkpoint::Tensor& decay = *file.find("blocks.0.att.time_decay");
-  const Index D = file.require("emb.weight", {-1, -1}).shape[1];
+  const Index D = dimension(file, "emb.weight", 1);
   return decay.shape.size() == 2 && decay.size() == D ? "rwkv5.2" : "rwkv5.1";
 }
 
@@ -79,15 +79,20 @@ Index count_layers(const checkpoint::Checkpoint& file) {
   return layers;
 }
 
+Index dimension(const checkpoint::Checkpoint& file, const char* tensor, std::size_t axis) {
+  const auto& shape = file.require(tensor, {-1, -1}).shape;
+  RR_CHECK_INPUT(shape[axis] > 0, file.path(), ": ", tensor, " is ", checkpoint::shape_text(shape), ", which is empty");
+  return shape[axis];
+}
+
 Config read_shared_config(const checkpoint::Checkpoint& file, const std::string& generation) {
   Config config;
   config.generation = generation;
   config.layers = count_layers(file);
-  const checkpoint::Tensor& embedding = file.require("emb.weight", {-1, -1});
-  config.vocab = embedding.shape[0];
-  config.channels = embedding.shape[1];
-  config.weights = embedding.dtype;
-  config.ffn = file.require("blocks.0.ffn.key.weight", {-1, -1}).shape[0];
+  config.vocab = dimension(file, "emb.weight", 0);
+  config.channels = dimension(file, "emb.weight", 1);
+  config.weights = file.find("emb.weight")->dtype;
+  config.ffn = dimension(file, "blocks.0.ffn.key.weight", 0);
   config.has_head = file.find("head.weight") != nullptr;
   for (const auto& [name, tensor] : file.tensors()) config.parameters += tensor.size();
   return config;
@@ -101,10 +106,10 @@ void set_heads(const checkpoint::Checkpoint& file, const char* tensor, Index hea
 }
 
 void set_heads_by_shape(const checkpoint::Checkpoint& file, const char* tensor, Config& config) {
-  const auto& shape = file.require(tensor, {-1, -1}).shape;
-  RR_CHECK_INPUT(shape[0] * shape[1] == config.channels, file.path(), ": ", tensor, " is ", checkpoint::shape_text(shape),
-                 ", which does not make up the ", config.channels, " channels of emb.weight");
-  set_heads(file, tensor, shape[0], config);
+  const Index H = dimension(file, tensor, 0), N = dimension(file, tensor, 1);
+  RR_CHECK_INPUT(H <= config.channels && N == config.channels / H && config.channels % H == 0, file.path(), ": ", tensor, " is [",
+                 H, ", ", N, "], which does not make up the ", config.channels, " channels of emb.weight");
+  config.heads = H, config.head_size = N;
 }
 
 StateShape head_state_shape(const Config& config) {

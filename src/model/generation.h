@@ -30,6 +30,9 @@ struct Generation {
 // Everything that all generations have: L, D, V, F, the type of the weights, whether there is a head.
 Config read_shared_config(const checkpoint::Checkpoint& file, const std::string& generation);
 
+// One dimension of a matrix. InputError when there is none of that name and rank, or it is empty.
+Index dimension(const checkpoint::Checkpoint& file, const char* tensor, std::size_t axis);
+
 // Sets H and N of a model whose `tensor` names H alone, or is [H, N]. InputError when they do not make up D.
 void set_heads(const checkpoint::Checkpoint& file, const char* tensor, Index heads, Config& config);
 void set_heads_by_shape(const checkpoint::Checkpoint& file, const char* tensor, Config& config);

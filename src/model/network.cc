@@ -103,6 +103,15 @@ void Network::embed(WS& ws, Index M, const TokenId* ids, float* x) const {
                  ws.stream);
 }
 
+void Network::embed_operands(WS& ws, const Buffer& out) const {
+  const Index M = ws.rows(), D = config_.channels;
+  kernels_.embed({M, D, config_.vocab, ws.ids.data(), embedding_.data(), embedding_type_, nullptr, nullptr, config_.norm_eps,
+                  ws.y.data()},
+                 ws.stream);
+  kernels_.layer_norm({M, D, ws.y.data(), ln0_.weight.data(), ln0_.bias.data(), config_.norm_eps, out.data(), precision_},
+                      ws.stream);
+}
+
 void Network::shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::span<const Array<float>> mu, float* normal,
                         float* change) const {
   RR_CHECK(mu.size() <= ws.mix.size() && mu.size() <= kMostMixes, "token shift with ", mu.size(), " lerps");

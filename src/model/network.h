@@ -83,6 +83,8 @@ class Network : public Model {
   virtual const Norm& time_norm(Index layer) const = 0;
 
   void embed(WS& ws, Index M, const TokenId* ids, float* x) const;
+  // out = LN(emb[token]; ln0) of the block's tokens in the operand type; goes through ws.y.
+  void embed_operands(WS& ws, const Buffer& out) const;
   // LayerNorm of the residual stream, token shift, and one lerp into ws.mix per mu.
   void shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::span<const Array<float>> mu, float* normal = nullptr,
                  float* change = nullptr) const;

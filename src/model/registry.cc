@@ -5,13 +5,18 @@
 
 #include "core/error.h"
 #include "model/initial_state.h"
+#include "model/rwkv4.h"
+#include "model/rwkv5.h"
+#include "model/rwkv6.h"
 #include "model/rwkv7.h"
 
 namespace riverrun::model {
 
 namespace {
 
-constexpr std::array kGenerations = {&kRwkv7};
+constexpr std::array kGenerations = {
+    &kRwkv4, &kRwkv50, &kRwkv51, &kRwkv52, &kRwkv6, &kRwkv7, &kRwkv7a,
+};
 
 const Generation& find_generation(const std::string& name, const std::string& path) {
   std::string known;
@@ -19,7 +24,7 @@ const Generation& find_generation(const std::string& name, const std::string& pa
     if (name == generation->name) return *generation;
     known += concat(known.empty() ? "" : ", ", generation->name);
   }
-  throw InputError(concat(path, ": this is an ", name, " checkpoint, which this version does not run yet; it runs: ", known));
+  throw InputError(concat(path, ": this is an ", name, " checkpoint; this version runs: ", known));
 }
 
 // The one that the user names, else the one that the checkpoint brings, else none.

@@ -1,6 +1,7 @@
-// RWKV-7 "Goose" (x070): time mix with a generalised delta rule, channel mix without a receptance gate.
+// RWKV-7 "Goose" (x070): time mix with a generalised delta rule, channel mix without a receptance gate. RWKV-7a adds
+// DeepEmbed to the channel mix: a matrix of each token's own, between the two matrices of a LoRA, scales its keys.
 //
-// Source: arXiv:2503.14456; tensor names as in the official training code.
+// Source: arXiv:2503.14456, for 7a the public demo code; tensor names as in the official training code.
 
 #include "model/rwkv7.h"
 
@@ -16,14 +17,25 @@ namespace {
 
 enum Lerp { kR, kW, kK, kV, kA, kG, kLerps };
 
+// k = relu(K x_k)^2 is multiplied with s2 (E (s1 x)) + s0, where E = s_emb[token] + s_emb_x LN0(emb[token]) is [R, R] and
+// x is not shifted.
+struct DeepEmbed {
+  Buffer table;       // s_emb.weight [V, R * R], as stored
+  DType table_type = DType::f32;
+  Matrix from_token;  // s_emb_x.weight [R * R, D]
+  Lora pair;          // s1, s2
+  Array<float> bias;  // s0 [F]
+};
+
 struct Layer {
   Norm ln1, ln2, ln_x;
   std::array<Array<float>, kLerps> mu;
   Array<float> w0, a0, v0, k_k, k_a, r_k;
   Lora w, a, v, g;  // v: not in layer 0
   Matrix receptance, key, value, output;
-  Array<float> ffn_mu;
+  std::vector<Array<float>> ffn_mu;  // of the key; for DeepEmbed another, of zeros
   Matrix ffn_key, ffn_value;
+  DeepEmbed embed;  // only in 7a
 };
 
 class Rwkv7Workspace : public NetworkWorkspace {
@@ -31,11 +43,22 @@ class Rwkv7Workspace : public NetworkWorkspace {
   Rwkv7Workspace(const Config& c, Index most_rows, DType operand, Stream on)
       : NetworkWorkspace(c, most_rows, operand, on, kLerps, rwkv7_inner_width(c)) {
     for (auto* array : {&w, &a, &b, &g, &v_first, &v_mix}) *array = floats(c.channels);
+    if (c.rank_embed == 0) return;
+    embedded = operands(c.channels);
+    token_matrix = floats(c.rank_embed * c.rank_embed);
+    query = floats(c.rank_embed);
+    for (auto* array : {&ffn_key, &ffn_scale}) *array = floats(c.ffn);
   }
 
   Array<float> w, a, b, g;  // [M, D] operands of the recurrence and the gate
   Array<float> v_first;     // [M, D] values of layer 0; belongs to a token, not to the state
   Array<float> v_mix;       // [M, D]
+
+  // For DeepEmbed alone, else empty.
+  Buffer embedded;                 // [M, D] LN0 of the embedding, in the operand type
+  Array<float> token_matrix;       // [M, R * R]
+  Array<float> query;              // [M, R]
+  Array<float> ffn_key, ffn_scale;  // [M, F]
 };
 
 class Rwkv7 : public Network {
@@ -47,6 +70,11 @@ class Rwkv7 : public Network {
 
   std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
     return std::make_unique<Rwkv7Workspace>(config_, capacity, precision_, stream);
+  }
+
+  void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
+    Network::start(workspace, ids, segments);
+    if (deep()) embed_operands(self(workspace), self(workspace).embedded);
   }
 
   void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
@@ -90,13 +118,18 @@ class Rwkv7 : public Network {
   }
 
   void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
-    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, {&layers_[layer].ffn_mu, 1});
+    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, layers_[layer].ffn_mu);
   }
 
   void feed_forward(Workspace& workspace, Index layer) const override {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
-    inner_product(ws, ws.mix[0], at.ffn_key, Epilogue::relu_squared);
+    if (deep()) {
+      product(ws, ws.mix[0], at.ffn_key, ws.ffn_key.data(), Epilogue::relu_squared);
+      scale_by_token(ws, at.embed);
+    } else {
+      inner_product(ws, ws.mix[0], at.ffn_key, Epilogue::relu_squared);
+    }
     product(ws, ws.inner, at.ffn_value, ws.x.data(), Epilogue::add);
   }
 
@@ -105,6 +138,21 @@ class Rwkv7 : public Network {
 
   // Layer 0 makes its values where the later layers read them.
   static float* values(Rwkv7Workspace& ws, Index layer) { return layer == 0 ? ws.v_first.data() : ws.v.data(); }
+
+  bool deep() const { return config_.rank_embed > 0; }
+
+  // ws.inner = ws.ffn_key times the scale that DeepEmbed makes from the unshifted row in ws.mix[1].
+  void scale_by_token(Rwkv7Workspace& ws, const DeepEmbed& at) const {
+    const Index M = ws.rows(), R = config_.rank_embed;
+    kernels_.embed({M, R * R, config_.vocab, ws.ids.data(), at.table.data(), at.table_type, nullptr, nullptr, config_.norm_eps,
+                    ws.token_matrix.data()},
+                   ws.stream);
+    product(ws, ws.embedded, at.from_token, ws.token_matrix.data(), Epilogue::add);
+    product(ws, ws.mix[1], at.pair.down, ws.query.data());
+    kernels_.token_matrix({M, R, ws.query.data(), ws.token_matrix.data(), ws.inner.data(), precision_}, ws.stream);
+    product(ws, ws.inner, at.pair.up, ws.ffn_scale.data());
+    kernels_.gate({M, config_.ffn, ws.ffn_key.data(), ws.ffn_scale.data(), at.bias.data(), ws.inner.data(), precision_}, ws.stream);
+  }
 
   const Norm& time_norm(Index layer) const override { return layers_[layer].ln1; }
 
@@ -138,10 +186,24 @@ class Rwkv7 : public Network {
     layer.key = load.matrix(att + "key.weight", D, D);
     layer.value = load.matrix(att + "value.weight", D, D);
     layer.output = load.matrix(att + "output.weight", D, D);
-    layer.ffn_mu = load.vector(ffn + "x_k", {D});
+    layer.ffn_mu.push_back(load.vector(ffn + "x_k", {D}));
     layer.ffn_key = load.matrix(ffn + "key.weight", F, D);
     layer.ffn_value = load.matrix(ffn + "value.weight", D, F);
+    if (deep()) {
+      layer.ffn_mu.emplace_back(D, 0.0f);
+      layer.embed = load_deep_embed(load, ffn);
+    }
     return layer;
+  }
+
+  DeepEmbed load_deep_embed(WeightLoader& load, const std::string& ffn) const {
+    const Index D = config_.channels, F = config_.ffn, R = config_.rank_embed;
+    DeepEmbed embed;
+    embed.table = load.table(ffn + "s_emb.weight", config_.vocab, R * R, embed.table_type);
+    embed.from_token = load.matrix(ffn + "s_emb_x.weight", R * R, D);
+    embed.pair = {load.transposed_matrix(ffn + "s1", R, D), load.transposed_matrix(ffn + "s2", F, R)};
+    embed.bias = load.vector(ffn + "s0", {F});
+    return embed;
   }
 
   std::vector<Layer> layers_;
@@ -150,5 +212,6 @@ class Rwkv7 : public Network {
 }  // namespace
 
 const Generation kRwkv7 = {"rwkv7", true, complete_rwkv7_config, head_state_shape, rwkv7_cost, load_network<Rwkv7>};
+const Generation kRwkv7a = {"rwkv7a", true, complete_rwkv7a_config, head_state_shape, rwkv7_cost, load_network<Rwkv7>};
 
 }  // namespace riverrun::model

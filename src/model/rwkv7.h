@@ -10,6 +10,7 @@ extern const Generation kRwkv7, kRwkv7a;
 // Numbers of the widest inner row of a layer.
 Index rwkv7_inner_width(const Config& config);
 void complete_rwkv7_config(const checkpoint::Checkpoint& file, Config& config);
+void complete_rwkv7a_config(const checkpoint::Checkpoint& file, Config& config);
 Cost rwkv7_cost(const Config& config, DType operand);
 
 }  // namespace riverrun::model

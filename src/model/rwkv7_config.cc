@@ -1,4 +1,4 @@
-// RWKV-7: sizes and cost, from names and shapes alone.
+// RWKV-7 and 7a: sizes and cost, from names and shapes alone.
 
 #include <algorithm>
 
@@ -8,25 +8,43 @@
 namespace riverrun::model {
 
 void complete_rwkv7_config(const checkpoint::Checkpoint& file, Config& config) {
-  const auto columns = [&](const char* name) { return file.require(name, {-1, -1}).shape[1]; };
   set_heads_by_shape(file, "blocks.0.att.r_k", config);
-  config.rank_decay = columns("blocks.0.att.w1");
-  config.rank_rate = columns("blocks.0.att.a1");
-  config.rank_gate = columns("blocks.0.att.g1");
-  config.rank_value = config.layers > 1 ? columns("blocks.1.att.v1") : 0;
+  config.rank_decay = dimension(file, "blocks.0.att.w1", 1);
+  config.rank_rate = dimension(file, "blocks.0.att.a1", 1);
+  config.rank_gate = dimension(file, "blocks.0.att.g1", 1);
+  config.rank_value = config.layers > 1 ? dimension(file, "blocks.1.att.v1", 1) : 0;
+}
+
+void complete_rwkv7a_config(const checkpoint::Checkpoint& file, Config& config) {
+  complete_rwkv7_config(file, config);
+  const Index R = dimension(file, "blocks.0.ffn.s1", 1), square = dimension(file, "blocks.0.ffn.s_emb.weight", 1);
+  RR_CHECK_INPUT(R == square / R && square % R == 0, file.path(), ": blocks.0.ffn.s_emb.weight has ", square,
+                 " columns, not the square of the ", R, " of blocks.0.ffn.s1");
+  config.rank_embed = R;
+  RR_CHECK_INPUT(!file.extras().embedding_normalized, file.path(),
+                 ": ln0 has been applied to the embedding of this RWKV-7a checkpoint, which riverrun does not run; convert it from"
+                 " the official file");
 }
 
 Index rwkv7_inner_width(const Config& c) {
-  return std::max({c.ffn, c.rank_decay, c.rank_rate, c.rank_value, c.rank_gate});
+  return std::max({c.ffn, c.rank_decay, c.rank_rate, c.rank_value, c.rank_gate, c.rank_embed});
 }
 
 Cost rwkv7_cost(const Config& c, DType operand) {
   const double D = c.channels, F = c.ffn, ranks = c.rank_decay + c.rank_rate + c.rank_value + c.rank_gate;
+  const Index R = c.rank_embed;
   LayerCost layer;
   layer.matrix_elements = 4 * D * D + 2 * D * F + 2 * D * ranks;
   layer.state_flops = 9 * D * c.head_size;
   layer.float_width = 11 * c.channels;
   layer.operand_width = 6 * c.channels + rwkv7_inner_width(c);
+  if (R > 0) {
+    const double square = static_cast<double>(R) * R;
+    layer.matrix_elements += D * square + R * (D + F);
+    layer.table_elements = square * c.vocab;
+    layer.float_width += R * R + R + 2 * c.ffn;
+    layer.operand_width += c.channels;
+  }
   return make_cost(c, operand, layer);
 }
 

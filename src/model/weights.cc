@@ -101,6 +101,19 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::transposed_matrix(const std
   return pack_stored(require(name, {cols, rows}), cols, rows, true);
 }
 
+std::vector<std::unique_ptr<kernels::PackedMatrix>> WeightLoader::transposed_matrices(const std::string& name, Index count,
+                                                                                      Index rows, Index cols) {
+  const checkpoint::Tensor& tensor = require(name, {count, cols, rows});
+  const Buffer values = read_elements(file_, tensor);
+  checkpoint::Tensor slice = tensor;
+  std::vector<std::unique_ptr<kernels::PackedMatrix>> matrices;
+  for (Index i = 0; i < count; ++i) {
+    slice.data = values.data() + i * rows * cols * size_of(tensor.dtype);
+    matrices.push_back(pack(slice, rows, cols, 1, rows));
+  }
+  return matrices;
+}
+
 Buffer WeightLoader::table(const std::string& name, Index rows, Index cols, DType& type) {
   const checkpoint::Tensor& tensor = require(name, {rows, cols});
   type = tensor.dtype;

@@ -28,9 +28,13 @@ class WeightLoader {
   std::unique_ptr<kernels::PackedMatrix> matrix(const std::string& name, Index rows, Index cols);
   // W [rows, cols] stored as [in, out], the other way round.
   std::unique_ptr<kernels::PackedMatrix> transposed_matrix(const std::string& name, Index rows, Index cols);
+  // `count` of those, stored as [count, in, out].
+  std::vector<std::unique_ptr<kernels::PackedMatrix>> transposed_matrices(const std::string& name, Index count, Index rows,
+                                                                          Index cols);
   // A table [rows, cols] as it is stored: rows dense, in the file's element type.
   Buffer table(const std::string& name, Index rows, Index cols, DType& type);
 
+  bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   // The model has no use for this tensor, which the file may have.
   void ignore(const std::string& name) { taken_.insert(name); }
   // InputError when the file holds a tensor that was neither taken nor ignored: the model would not be the one that

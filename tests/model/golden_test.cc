@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "core/error.h"
@@ -14,11 +15,25 @@ namespace {
 using test::Golden;
 
 struct Case {
-  const char* generation;
-  const char* backend;
-  const char* precision;
+  std::string generation, backend, precision;
   double logit_tolerance;  // of the largest logit
 };
+
+// Folders of tests/golden.
+const std::vector<std::string> kGenerations = {
+    "v4", "v5.0", "v5.0-faaaa", "v5.1", "v5.1-n8", "v5.2", "v5.2-n8-tuned", "v5.2-n32", "v5.2-n128",
+    "v6", "v6-n8-tuned", "v6-n32", "v6-n128", "v7", "v7-n8-tuned", "v7-n32", "v7-n128", "v7a"};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const auto& generation : kGenerations) {
+    for (const char* backend : {"reference", "cpu"}) {
+      cases.push_back({generation, backend, "fp32", 2e-5});
+      cases.push_back({generation, backend, "bf16", 2e-2});
+    }
+  }
+  return cases;
+}
 
 std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.generation << " " << c.backend << " " << c.precision; }
 
@@ -26,18 +41,34 @@ class GoldenTest : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
     for (const auto& backend : kernels::known_backends()) {
-      if (std::string(backend.name) == GetParam().backend && !backend.table) GTEST_SKIP() << backend.how_to_build;
+      if (backend.name == GetParam().backend && !backend.table) GTEST_SKIP() << backend.how_to_build;
     }
     const auto& table = kernels::find_backend(GetParam().backend);
-    if (!table.multiplies(std::string(GetParam().precision) == "bf16" ? DType::bf16 : DType::f32)) {
+    if (!table.multiplies(GetParam().precision == "bf16" ? DType::bf16 : DType::f32)) {
       GTEST_SKIP() << "this machine does not multiply " << GetParam().precision;
     }
     golden_ = test::load_golden(GetParam().generation);
-    model_ = model::load_model(golden_.model_path, table, stream_, {GetParam().precision, true});
+    model_ = model::load_model(golden_.model_path, table, stream_, {GetParam().precision, true, ""});
   }
 
   test::Forward run(const std::vector<Index>& cuts, model::State& state) {
     return test::forward(*model_, golden_.tokens, cuts, state, stream_, true);
+  }
+
+  model::State initial_state() const {
+    model::State state(model_->state_shape());
+    std::ranges::copy(model_->initial_state().values(), state.values().begin());
+    return state;
+  }
+
+  template <class Found>
+  void compare(const std::vector<float>& expected, const char* what, Index layer, Found found) const {
+    const double tolerance = GetParam().logit_tolerance * 5;  // fp32: 1e-4 of the largest
+    double largest = 0;
+    for (const float value : expected) largest = std::max<double>(largest, std::abs(value));
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+      ASSERT_NEAR(found(static_cast<Index>(i)), expected[i], tolerance * largest) << what << " of layer " << layer << ", element " << i;
+    }
   }
 
   ThreadPool pool_{2};
@@ -47,7 +78,7 @@ class GoldenTest : public testing::TestWithParam<Case> {
 };
 
 TEST_P(GoldenTest, LogitsAgreeWithTheOracle) {
-  model::State state(model_->state_shape());
+  model::State state = initial_state();
   const auto out = run({golden_.T()}, state);
   const auto head = test::floats_of(golden_.weights->require("head.weight", {golden_.V, golden_.D}));
   const double tolerance = GetParam().logit_tolerance * golden_.largest_logit();
@@ -63,30 +94,41 @@ TEST_P(GoldenTest, LogitsAgreeWithTheOracle) {
   }
 }
 
+// The oracle lists, layer by layer, the time-mix row, the state, the channel-mix row; RWKV-4's state is three lists, and
+// RWKV-5's and 6's is [head][key][value].
 TEST_P(GoldenTest, StatesAgreeWithTheOracle) {
-  model::State state(model_->state_shape());
+  model::State state = initial_state();
   run({golden_.T()}, state);
   const auto shape = model_->state_shape();
-  const double tolerance = GetParam().logit_tolerance * 5;  // fp32: 1e-4 of the largest
-  const auto compare = [&](const float* found, const std::vector<float>& expected, const char* what, Index layer) {
-    double largest = 0;
-    for (const float value : expected) largest = std::max<double>(largest, std::abs(value));
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-      ASSERT_NEAR(found[i], expected[i], tolerance * largest) << what << " of layer " << layer << ", element " << i;
-    }
-  };
+  const Index N = model_->config().head_size;
+  const auto& generation = model_->config().generation;
+  const bool v4 = generation == "rwkv4", keys_first = generation[4] == '5' || generation[4] == '6';
+  const Index entries = v4 ? 5 : 3;
+  ASSERT_EQ(static_cast<Index>(golden_.state.size()), entries * shape.layers);
   for (Index layer = 0; layer < shape.layers; ++layer) {
-    compare(state.time_row(layer), golden_.state[3 * layer], "time-mix row", layer);
-    compare(state.parts(layer), golden_.state[3 * layer + 1], "state", layer);
-    compare(state.channel_row(layer), golden_.state[3 * layer + 2], "channel-mix row", layer);
+    const auto* const expected = golden_.state.data() + entries * layer;
+    const float* const parts = state.parts(layer);
+    compare(expected[0], "time-mix row", layer, [&](Index i) { return state.time_row(layer)[i]; });
+    for (Index entry = 1; v4 && entry < 4; ++entry) {
+      compare(expected[entry], "state", layer, [&](Index i) { return parts[3 * i + entry - 1]; });
+    }
+    if (!v4) {
+      compare(expected[1], "state", layer, [&](Index i) {
+        const Index head = i / (N * N), row = i / N % N, col = i % N;
+        return parts[keys_first ? (head * N + col) * N + row : i];
+      });
+    }
+    compare(expected[entries - 1], "channel-mix row", layer, [&](Index i) { return state.channel_row(layer)[i]; });
   }
 }
 
 TEST_P(GoldenTest, CuttingTheDocumentChangesNoBit) {
-  model::State whole_state(model_->state_shape());
+  model::State whole_state = initial_state();
   const auto whole = run({golden_.T()}, whole_state);
-  for (const std::vector<Index>& cuts : std::vector<std::vector<Index>>{{1, 95}, {95, 1}, {64, 32}, {17, 1, 1, 77}, {48, 48}}) {
-    model::State state(model_->state_shape());
+  const Index T = golden_.T();
+  for (const std::vector<Index>& cuts :
+       std::vector<std::vector<Index>>{{1, T - 1}, {T - 1, 1}, {T - T / 3, T / 3}, {17, 1, 1, T - 19}, {T / 2, T - T / 2}}) {
+    model::State state = initial_state();
     const auto parts = run(cuts, state);
     ASSERT_EQ(parts.hidden, whole.hidden);
     ASSERT_EQ(parts.log_probs, whole.log_probs);
@@ -95,7 +137,7 @@ TEST_P(GoldenTest, CuttingTheDocumentChangesNoBit) {
 }
 
 TEST_P(GoldenTest, TheFirstLayersRowFollowsFromTheTokenId) {
-  model::State state(model_->state_shape());
+  model::State state = initial_state();
   run({golden_.T()}, state);
   const auto workspace = model_->make_workspace(1, stream_);
   std::vector<float> row(golden_.D);
@@ -103,12 +145,11 @@ TEST_P(GoldenTest, TheFirstLayersRowFollowsFromTheTokenId) {
   EXPECT_TRUE(std::equal(row.begin(), row.end(), state.time_row(0)));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, GoldenTest,
-                         testing::Values(Case{"v7", "reference", "fp32", 2e-5}, Case{"v7", "cpu", "fp32", 2e-5},
-                                         Case{"v7", "reference", "bf16", 2e-2}, Case{"v7", "cpu", "bf16", 2e-2}),
-                         [](const auto& test) {
-                           return std::string(test.param.generation) + "_" + test.param.backend + "_" + test.param.precision;
-                         });
+INSTANTIATE_TEST_SUITE_P(All, GoldenTest, testing::ValuesIn(all_cases()), [](const auto& test) {
+  std::string name = test.param.generation + "_" + test.param.backend + "_" + test.param.precision;
+  std::ranges::replace_if(name, [](char c) { return c == '.' || c == '-'; }, '_');
+  return name;
+});
 
 }  // namespace
 }  // namespace riverrun

@@ -1,0 +1,177 @@
+// RWKV-6 "Finch" (x060): the state of RWKV-5 with a decay of each token's own, and lerps that depend on the token.
+//
+// Source: arXiv:2404.05892; tensor names as in the official training code.
+
+#include "model/rwkv6.h"
+
+#include <algorithm>
+#include <array>
+
+#include "core/error.h"
+#include "model/network.h"
+
+namespace riverrun::model {
+
+namespace {
+
+enum Lerp { kW, kK, kV, kR, kG, kLerps };  // in the order of time_maa_w1 and time_maa_w2
+
+struct Layer {
+  Norm ln1, ln2, ln_x;
+  Array<float> mu_x;                    // of the row that decides on the others
+  std::array<Array<float>, kLerps> mu;
+  Matrix shift_down;                    // time_maa_w1, of all five at once
+  std::vector<Matrix> shift_up;         // time_maa_w2
+  Array<float> decay, bonus;
+  Lora decay_lora;
+  Matrix receptance, key, value, gate, output;
+  GatedChannelMix channel;
+};
+
+Index inner_width(const Config& c) { return std::max({c.ffn, kLerps * c.rank_shift, c.rank_decay}); }
+
+class Rwkv6Workspace : public NetworkWorkspace {
+ public:
+  Rwkv6Workspace(const Config& c, Index most_rows, DType operand, Stream on)
+      : NetworkWorkspace(c, most_rows, operand, on, kLerps, inner_width(c)) {
+    for (auto* array : {&w, &g, &change}) *array = floats(c.channels);
+  }
+
+  // Token shift leaves its row in y, which is free until the recurrence, and the lerps' deltas where the projections
+  // will be that are made from them.
+  float* normal() const { return y.data(); }
+  std::array<float*, kLerps> deltas() const { return {w.data(), k.data(), v.data(), r.data(), g.data()}; }
+
+  Array<float> w, g;    // [M, D] decay factor, gate
+  Array<float> change;  // [M, D] previous row minus this one
+};
+
+class Rwkv6 : public Network {
+ public:
+  Rwkv6(const LoadArgs& args, WeightLoader& load) : Network(args, load, head_state_shape(args.config)) {
+    for (Index layer = 0; layer < config_.layers; ++layer) layers_.push_back(load_layer(load, layer));
+    finish_load(load);
+  }
+
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
+    return std::make_unique<Rwkv6Workspace>(config_, capacity, precision_, stream);
+  }
+
+  void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
+    auto& ws = self(workspace);
+    shift_mix(ws, layers_[layer].ln1, rows, next_rows, {&layers_[layer].mu_x, 1}, ws.normal(), ws.change.data());
+  }
+
+  void project(Workspace& workspace, Index layer) const override {
+    auto& ws = self(workspace);
+    const Layer& at = layers_[layer];
+    mix_by_token(ws, at);
+    product(ws, ws.mix[kR], at.receptance, ws.r.data());
+    product(ws, ws.mix[kK], at.key, ws.k.data());
+    product(ws, ws.mix[kV], at.value, ws.v.data());
+    product(ws, ws.mix[kG], at.gate, ws.g.data(), Epilogue::silu);
+    lora(ws, ws.mix[kW], at.decay_lora, Epilogue::tanh, ws.w.data());
+    kernels_.wkv6_decay({ws.rows(), config_.channels, ws.w.data(), at.decay.data()}, ws.stream);
+  }
+
+  void pass_state(Workspace& workspace, Index layer, Index first_part, Index parts, In state, Out next_state) const override {
+    auto& ws = self(workspace);
+    kernels_.wkv6({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), ws.w.data(), config_.channels,
+                   ws.k.data(), ws.v.data(), layers_[layer].bonus.data(), ws.y.data(), ws.segment_count(), ws.segments.data(),
+                   state, next_state},
+                  ws.stream);
+  }
+
+  void read_out(Workspace& workspace, Index layer) const override {
+    auto& ws = self(workspace);
+    const Layer& at = layers_[layer];
+    kernels_.wkv6_readout({ws.rows(), config_.heads, config_.head_size, ws.y.data(), ws.g.data(), at.ln_x.weight.data(),
+                           at.ln_x.bias.data(), config_.group_norm_eps, ws.mix[0].data(), precision_},
+                          ws.stream);
+    product(ws, ws.mix[0], at.output, ws.x.data(), Epilogue::add);
+  }
+
+  void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
+    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, layers_[layer].channel.mu);
+  }
+
+  void feed_forward(Workspace& workspace, Index layer) const override {
+    gated_feed_forward(self(workspace), layers_[layer].channel);
+  }
+
+ private:
+  static Rwkv6Workspace& self(Workspace& workspace) { return static_cast<Rwkv6Workspace&>(workspace); }
+
+  const Norm& time_norm(Index layer) const override { return layers_[layer].ln1; }
+
+  // The five lerps: normal + change * (mu[q] + tanh(x_x w1)[q] w2[q]).
+  void mix_by_token(Rwkv6Workspace& ws, const Layer& at) const {
+    const Index R = config_.rank_shift;
+    inner_product(ws, ws.mix[0], at.shift_down, Epilogue::tanh);
+    const auto deltas = ws.deltas();
+    std::array<const float*, kLerps> mu, delta;
+    std::array<void*, kLerps> out;
+    for (Index q = 0; q < kLerps; ++q) {
+      const std::byte* const part = ws.inner.data() + q * R * size_of(precision_);
+      kernels_.matmul({ws.rows(), part, at.shift_up[q].get(), deltas[q], DType::f32, Epilogue::none, kLerps * R}, ws.stream);
+      mu[q] = at.mu[q].data(), delta[q] = deltas[q], out[q] = ws.mix[q].data();
+    }
+    kernels_.dynamic_mix({ws.rows(), config_.channels, ws.normal(), ws.change.data(), kLerps, mu.data(), delta.data(), out.data(),
+                          precision_},
+                         ws.stream);
+  }
+
+  Layer load_layer(WeightLoader& load, Index number) const {
+    const Index D = config_.channels, H = config_.heads, N = config_.head_size, R = config_.rank_shift;
+    const std::string block = concat("blocks.", number, "."), att = block + "att.", ffn = block + "ffn.";
+    Layer layer;
+    layer.ln1 = load_norm(load, block + "ln1", D);
+    layer.ln2 = load_norm(load, block + "ln2", D);
+    layer.ln_x = load_norm(load, att + "ln_x", D);
+    layer.mu_x = load.vector(att + "time_maa_x", {D});
+    static constexpr const char* lerps[] = {"time_maa_w", "time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
+    for (int q = 0; q < kLerps; ++q) layer.mu[q] = load.vector(att + lerps[q], {D});
+    layer.shift_down = load.transposed_matrix(att + "time_maa_w1", kLerps * R, D);
+    layer.shift_up = load.transposed_matrices(att + "time_maa_w2", kLerps, D, R);
+    layer.decay = load.vector(att + "time_decay", {D});
+    layer.decay_lora = {load.transposed_matrix(att + "time_decay_w1", config_.rank_decay, D),
+                        load.transposed_matrix(att + "time_decay_w2", D, config_.rank_decay)};
+    layer.bonus = load.vector(att + "time_faaaa", {H, N});
+    layer.receptance = load.matrix(att + "receptance.weight", D, D);
+    layer.key = load.matrix(att + "key.weight", D, D);
+    layer.value = load.matrix(att + "value.weight", D, D);
+    layer.gate = load.matrix(att + "gate.weight", D, D);
+    layer.output = load.matrix(att + "output.weight", D, D);
+    layer.channel = load_gated_channel_mix(load, ffn);
+    layer.channel.mu[GatedChannelMix::kK] = load.vector(ffn + "time_maa_k", {D});
+    layer.channel.mu[GatedChannelMix::kR] = load.vector(ffn + "time_maa_r", {D});
+    return layer;
+  }
+
+  std::vector<Layer> layers_;
+};
+
+void complete_rwkv6_config(const checkpoint::Checkpoint& file, Config& config) {
+  set_heads_by_shape(file, "blocks.0.att.time_faaaa", config);
+  const Index columns = dimension(file, "blocks.0.att.time_maa_w1", 1);
+  RR_CHECK_INPUT(columns % kLerps == 0, file.path(), ": blocks.0.att.time_maa_w1 has ", columns,
+                 " columns, not a multiple of 5");
+  config.rank_shift = columns / kLerps;
+  config.rank_decay = dimension(file, "blocks.0.att.time_decay_w1", 1);
+}
+
+Cost rwkv6_cost(const Config& c, DType operand) {
+  const double D = c.channels, F = c.ffn;
+  LayerCost layer;
+  layer.matrix_elements = 6 * D * D + 2 * D * F + 2 * D * (kLerps * c.rank_shift + c.rank_decay);
+  layer.state_flops = 7 * D * c.head_size;
+  layer.float_width = 8 * c.channels;
+  layer.operand_width = kLerps * c.channels + inner_width(c);
+  return make_cost(c, operand, layer);
+}
+
+}  // namespace
+
+const Generation kRwkv6 = {"rwkv6", true, complete_rwkv6_config, head_state_shape, rwkv6_cost, load_network<Rwkv6>};
+
+}  // namespace riverrun::model

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "core/error.h"
 #include "tests/support/forward.h"
 #include "tests/support/golden.h"
 
@@ -21,7 +22,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.ggu
 class GgufModelTest : public testing::TestWithParam<Case> {
  protected:
   test::Forward run(const std::string& file) {
-    const std::string path = std::string(RIVERRUN_TEST_DATA) + "/" + file;
+    const std::string path = concat(RIVERRUN_TEST_DATA, "/", file);
     const auto model = model::load_model(path, kernels::find_backend(GetParam().backend), stream_, {"fp32", true});
     std::vector<TokenId> tokens;
     for (Index t = 0; t < 70; ++t) tokens.push_back(static_cast<TokenId>(t * 37 % model->config().vocab));
@@ -47,6 +48,8 @@ std::vector<Case> cases() {
   for (const char* const backend : {"reference", "cpu"}) {
     all.push_back({"golden7", "gguf/v7.gguf", "v7/model.pth", backend});
     all.push_back({"f32_7", "gguf/rwkv7-f32.gguf", "gguf/rwkv7-f32.safetensors", backend});
+    all.push_back({"f32_6", "gguf/rwkv6-f32.gguf", "gguf/rwkv6-f32.safetensors", backend});
+    all.push_back({"mixed_6", "gguf/rwkv6-mixed.gguf", "gguf/rwkv6-mixed.safetensors", backend});
     all.push_back({"mixed_7", "gguf/rwkv7-mixed.gguf", "gguf/rwkv7-mixed.safetensors", backend});
   }
   return all;

@@ -98,6 +98,12 @@ class LayerOps {
                   rows_[4].data(), rows_[5].data(), rows_[8].data(), 1, &segment_, &state, &state},
                  stream);
   }
+  void wkv6(Stream stream) {
+    float* state = state_.data();
+    table().wkv6({M_, kH, kN, 0, kH, rows_[0].data(), w_.data(), kD, rows_[2].data(), rows_[3].data(),
+                  channels_[0].data(), rows_[8].data(), 1, &segment_, &state, &state},
+                 stream);
+  }
   void wkv7_readout(Stream stream) {
     table().wkv7_readout(
         {M_, kH, kN, rows_[8].data(), rows_[0].data(), rows_[2].data(), rows_[3].data(), rows_[6].data(),
@@ -150,16 +156,21 @@ void register_products() {
   }
 }
 
-void benchmark_wkv7(benchmark::State& state) {
+void benchmark_recurrence(benchmark::State& state, void (LayerOps::*recurrence)(Stream)) {
   Threads pool(static_cast<int>(state.range(1)));
   const Index M = state.range(0);
   LayerOps layer(M, DType::f32);
-  for (auto _ : state) layer.wkv7(pool);
+  for (auto _ : state) (layer.*recurrence)(pool);
   state.counters["s/token/head"] =
       benchmark::Counter(static_cast<double>(M * kH),
                          benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
-BENCHMARK(benchmark_wkv7)
+BENCHMARK_CAPTURE(benchmark_recurrence, wkv6, &LayerOps::wkv6)
+    ->Name("wkv6")
+    ->ArgNames({"M", "threads"})
+    ->ArgsProduct({{1, 64, 512, 2048}, {1, 2}})
+    ->UseRealTime();
+BENCHMARK_CAPTURE(benchmark_recurrence, wkv7, &LayerOps::wkv7)
     ->Name("wkv7")
     ->ArgNames({"M", "threads"})
     ->ArgsProduct({{1, 64, 512, 2048}, {1, 2}})

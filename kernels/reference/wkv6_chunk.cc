@@ -1,0 +1,108 @@
+#include "kernels/reference/wkv6_chunk.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace riverrun::kernels::reference {
+
+namespace {
+
+// Row-major; fp32 like the operands of the kernel it models, with sums in fp64.
+struct Matrix {
+  Index rows, cols;
+  std::vector<float> data;
+
+  Matrix(Index r, Index c) : rows(r), cols(c), data(static_cast<std::size_t>(r * c)) {}
+  float& operator()(Index r, Index c) { return data[r * cols + c]; }
+  float operator()(Index r, Index c) const { return data[r * cols + c]; }
+};
+
+// What a chunk does to any incoming state S, without knowing it:
+//   Y = R S^T + A V,   S_C = S diag(p) + V^T K
+//
+// All decays in it are products of factors of the chunk, taken in fp64 and over no more tokens than they
+// span. None is a quotient p_t / p_s nor an exponential of a difference of logarithms: with a factor that is
+// 0, or so small that the product up to it is, those are 0 / 0 and inf - inf, whereas the product behind it
+// is an ordinary number. Where w is next to 1, fp64 also spares the chunk's decay the sixteen roundings, the
+// same ones in every chunk, that a running product in fp32 has.
+struct Chunk {
+  Index C;   // rows, at most kWkv6Chunk
+  Matrix R;  // r_t w_0 ... w_{t-1}: they meet the incoming state
+  Matrix K;  // k_t w_{t+1} ... w_{C-1}: they make the outgoing one
+  Matrix A;  // [C, C] lower: r_t k_s w_{s+1} ... w_{t-1} summed over channels; diagonal: r_t u k_t
+  Matrix V;
+  std::vector<float> decay;  // w_0 ... w_{C-1}
+};
+
+Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head) {
+  const Index N = args.N, width = args.H * N;
+  Chunk chunk = {C, Matrix(C, N), Matrix(C, N), Matrix(C, C), Matrix(C, N), std::vector<float>(N)};
+  std::vector<double> gram(C * C, 0.0);
+  for (Index n = 0; n < N; ++n) {
+    const Index at = first * width + head * N + n;
+    const auto w = [&](Index t) { return double{args.w[(first + t) * args.w_stride + head * N + n]}; };
+    double before = 1;  // w_0 ... w_{t-1}
+    for (Index t = 0; t < C; ++t) {
+      const Index i = at + t * width;
+      chunk.V(t, n) = args.v[i];
+      chunk.R(t, n) = static_cast<float>(args.r[i] * before);
+      gram[t * C + t] += double{args.r[i]} * args.u[head * N + n] * args.k[i];
+      double between = 1;  // w_{s+1} ... w_{t-1}
+      for (Index s = t - 1; s >= 0; --s) {
+        gram[t * C + s] += double{args.r[i]} * args.k[at + s * width] * between;
+        between *= w(s);
+      }
+      before *= w(t);
+    }
+    chunk.decay[n] = static_cast<float>(before);
+    double behind = 1;  // w_{t+1} ... w_{C-1}
+    for (Index t = C - 1; t >= 0; --t) {
+      chunk.K(t, n) = static_cast<float>(args.k[at + t * width] * behind);
+      behind *= w(t);
+    }
+  }
+  std::transform(gram.begin(), gram.end(), chunk.A.data.begin(),
+                 [](double sum) { return static_cast<float>(sum); });
+  return chunk;
+}
+
+// The state pass: the only part that depends on the chunk before, S in and out.
+void apply(const Chunk& chunk, Matrix& S, float* y, Index width) {
+  const Index C = chunk.C, N = S.rows;
+  for (Index t = 0; t < C; ++t) {
+    for (Index v = 0; v < N; ++v) {
+      double sum = 0;
+      for (Index k = 0; k < N; ++k) sum += double{chunk.R(t, k)} * S(v, k);
+      for (Index s = 0; s <= t; ++s) sum += double{chunk.A(t, s)} * chunk.V(s, v);
+      y[t * width + v] = static_cast<float>(sum);
+    }
+  }
+  for (Index v = 0; v < N; ++v) {
+    for (Index k = 0; k < N; ++k) {
+      double sum = double{S(v, k)} * chunk.decay[k];
+      for (Index t = 0; t < C; ++t) sum += double{chunk.V(t, v)} * chunk.K(t, k);
+      S(v, k) = static_cast<float>(sum);
+    }
+  }
+}
+
+}  // namespace
+
+void wkv6_chunk(const Wkv6Args& args, Stream) {
+  check_segments(args.segment_count, args.segments, args.M);
+  const Index N = args.N, width = args.H * N;
+  for (Index s = 0; s < args.segment_count; ++s) {
+    for (Index h = 0; h < args.heads; ++h) {
+      Matrix S(N, N);
+      if (args.state_in[s] != nullptr) std::copy_n(args.state_in[s] + h * N * N, N * N, S.data.begin());
+      const Index head = args.first_head + h;
+      for (Index t = args.segments[s].begin; t < args.segments[s].end; t += kWkv6Chunk) {
+        const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, args.segments[s].end - t), head);
+        apply(chunk, S, args.y + t * width + head * N, width);
+      }
+      if (args.state_out[s] != nullptr) std::copy_n(S.data.begin(), N * N, args.state_out[s] + h * N * N);
+    }
+  }
+}
+
+}  // namespace riverrun::kernels::reference

@@ -19,6 +19,7 @@ if(NOT TARGET riverrun_zstd)
 endif()
 find_package(nlohmann_json 3.11 QUIET)
 find_package(simdjson QUIET)
+find_package(ICU QUIET COMPONENTS uc)
 # Debian's dnnl-config.cmake fails without the OpenCL headers, which the CPU part never uses.
 find_path(DNNL_INCLUDE_DIR oneapi/dnnl/dnnl.hpp)
 find_library(DNNL_LIBRARY dnnl)
@@ -43,4 +44,4 @@ find_package(HDF5 QUIET COMPONENTS C)
 message(STATUS "riverrun: found "
         "oneDNN=${DNNL_LIBRARY} Highway=${HWY_FOUND}${hwy_FOUND} MPI=${MPI_C_FOUND} HDF5=${HDF5_FOUND} "
         "Boost=${Boost_FOUND} OpenSSL=${OPENSSL_FOUND} zlib=${ZLIB_FOUND} zstd=${RIVERRUN_HAVE_ZSTD} "
-        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND}")
+        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND} ICU=${ICU_FOUND}")

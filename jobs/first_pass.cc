@@ -2,9 +2,11 @@
 
 #include <optional>
 
+#include "checkpoint/checkpoint.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "jobs/options.h"
+#include "text/tokenizer_choice.h"
 
 namespace riverrun::jobs {
 
@@ -63,13 +65,14 @@ FirstPass read_input(const InputOptions& options) {
   std::unique_ptr<text::Tokenizer> tokenizer;
   pass.tokenizer = "none";
   if (!tokens || !options.tokenizer.empty()) {
-    const std::string path = text::find_tokenizer(options.model, options.tokenizer);
-    tokenizer = text::load_tokenizer(path);
+    // Opened for the vocabulary that may be inside; weights are not read.
+    const auto file = checkpoint::open_checkpoint(options.model);
+    const checkpoint::Extras& extras = file->extras();
+    text::TokenizerChoice choice = text::choose_tokenizer(
+        {options.model, options.tokenizer, extras.vocabulary, extras.vocabulary_kind, options.vocab});
+    tokenizer = std::move(choice.tokenizer);
     pass.tokenizer = tokenizer->name();
-    log_info("tokenizer ", pass.tokenizer, " from ", path);
-    RR_CHECK_INPUT(tokenizer->vocab_size() <= options.vocab || tokens, "the tokenizer ", path, " has ids up to ",
-                   tokenizer->vocab_size() - 1, ", but the model ", options.model, " has only ", options.vocab,
-                   " rows: they do not belong together; name the right vocabulary with --tokenizer");
+    log_info("tokenizer: ", pass.tokenizer, " from ", choice.source, " (", choice.why, ")");
   }
   pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab, options.threads},
                                   options.spool_path);

@@ -1,8 +1,5 @@
 #include "text/tokenizer.h"
 
-#include <cstdlib>
-#include <filesystem>
-
 #include "core/error.h"
 #include "core/mapped_file.h"
 #include "text/world_vocabulary.h"
@@ -10,10 +7,10 @@
 namespace riverrun::text {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kWorldFile = "rwkv_vocab_v20230424.txt";
-constexpr const char* kAdvice = "cluster/install_deps.sh fetches it";
+bool looks_like_json_object(std::string_view head) {
+  const auto first = head.find_first_not_of(" \t\r\n");
+  return first != std::string_view::npos && head[first] == '{';
+}
 
 struct Format {
   const char* description;
@@ -24,12 +21,8 @@ struct Format {
 // A new kind of vocabulary is one more line here.
 constexpr Format kFormats[] = {
     {"RWKV World vocabulary (lines of: ID 'TOKEN' BYTES)", looks_like_world_vocabulary, make_world_tokenizer},
+    {"tokenizer.json of the GPT-NeoX 20B kind", looks_like_json_object, make_neox_tokenizer},
 };
-
-bool is_file(const fs::path& path) {
-  std::error_code error;
-  return fs::is_regular_file(path, error);
-}
 
 }  // namespace
 
@@ -41,36 +34,8 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
     if (format.recognises(text.substr(0, 256))) return format.make(text, path);
     known += concat(known.empty() ? "" : ", ", format.description);
   }
-  throw InputError(
-      concat(path, " is no vocabulary that this program reads; it reads: ", known, "; ", kAdvice));
-}
-
-std::string find_tokenizer(const std::string& model_path, const std::string& explicit_path) {
-  if (!explicit_path.empty()) {
-    RR_CHECK_INPUT(is_file(explicit_path), "the tokenizer's vocabulary ", explicit_path, " is not a file; ",
-                   kAdvice);
-    return explicit_path;
-  }
-  if (const char* const named = std::getenv("RIVERRUN_VOCAB"); named && *named) {
-    RR_CHECK_INPUT(is_file(named), "RIVERRUN_VOCAB names ", named,
-                   ", which is not a file; correct or unset it");
-    return named;
-  }
-  std::vector<fs::path> places;
-  if (!model_path.empty()) {
-    std::error_code error;
-    const bool is_folder = fs::is_directory(model_path, error);
-    places.push_back((is_folder ? fs::path(model_path) : fs::path(model_path).parent_path()) / kWorldFile);
-  }
-  places.push_back(fs::path(RIVERRUN_DATA_DIR) / kWorldFile);
-  std::string looked;
-  for (const fs::path& place : places) {
-    if (is_file(place)) return place.string();
-    looked += concat(looked.empty() ? "" : ", ", place.string());
-  }
-  throw InputError(concat("no tokenizer vocabulary found: looked for ", looked,
-                          " and at RIVERRUN_VOCAB, which is not set; name one with --tokenizer (", kAdvice,
-                          ")"));
+  throw InputError(concat(path, " is no vocabulary that this program reads; it reads: ", known,
+                          "; cluster/install_deps.sh fetches the first"));
 }
 
 }  // namespace riverrun::text

@@ -64,4 +64,8 @@ std::unique_ptr<Tokenizer> make_world_tokenizer(std::string_view file, const std
   return std::make_unique<WorldTokenizer>(parse_world_vocabulary(file, name));
 }
 
+std::unique_ptr<Tokenizer> make_gguf_world_tokenizer(std::span<const std::string> tokens, const std::string& name) {
+  return std::make_unique<WorldTokenizer>(parse_gguf_vocabulary(tokens, name));
+}
+
 }  // namespace riverrun::text

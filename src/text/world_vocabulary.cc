@@ -135,11 +135,7 @@ class Parser {
 
   WorldVocabulary finish() {
     RR_CHECK_INPUT(line_ > 0, name_, " is empty; it should be the RWKV World vocabulary");
-    for (int byte = 0; byte < 256; ++byte) {
-      RR_CHECK_INPUT(lines_.contains(std::string(1, static_cast<char>(byte))), name_,
-                     " has no token for byte ", byte,
-                     " alone, so not every text could be encoded; the file is incomplete, fetch it again");
-    }
+    check_single_bytes(vocabulary_.tokens, name_);
     return std::move(vocabulary_);
   }
 
@@ -175,6 +171,17 @@ WorldVocabulary parse_world_vocabulary(std::string_view file, const std::string&
     file.remove_prefix(std::min(end + 1, file.size()));
   }
   return parser.finish();
+}
+
+void check_single_bytes(std::span<const std::string> tokens, const std::string& name) {
+  bool found[256] = {};
+  for (const std::string& token : tokens) {
+    if (token.size() == 1) found[static_cast<unsigned char>(token[0])] = true;
+  }
+  for (int byte = 0; byte < 256; ++byte) {
+    RR_CHECK_INPUT(found[byte], name, " has no token for byte ", byte,
+                   " alone, so not every text could be encoded; the file is incomplete, fetch it again");
+  }
 }
 
 bool looks_like_world_vocabulary(std::string_view head) {

@@ -29,6 +29,7 @@ HOMES = {
     r"oneapi/.*|dnnl.*": r"(kernels/cpu|tests/bench)/.*",
     r"hwy/.*": r"(kernels/cpu|tests/kernels)/.*",
     r"simdjson.*": r"src/text/.*",
+    r"unicode/.*": r"src/text/.*",
     r"nlohmann/.*": r"(src/(checkpoint|output)|jobs)/.*|src/core/trace[^/]*|tests/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"benchmark/.*": r"tests/.*|jobs/.*",

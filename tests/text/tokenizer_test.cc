@@ -137,6 +137,84 @@ TEST(WorldTokenizer, CountsTheKingJamesText) {
   EXPECT_EQ(tokenizer->decode(ids), text);
 }
 
+// As RWKV converters put the vocabulary into GGUF files: the insides of Python's bytes literals, a name for
+// id 0, and names for the rows without a token.
+std::vector<std::string> gguf_tokens(const Tokenizer& tokenizer, std::size_t rows) {
+  std::vector<std::string> tokens{"<s>"};
+  for (TokenId id = 1; id < tokenizer.vocab_size(); ++id) {
+    const std::string bytes = tokenizer.decode(std::vector<TokenId>{id});
+    // Python quotes with " what holds ' but no ", and escapes the ' of what holds both.
+    const bool escapes_quote = bytes.find('"') != std::string::npos;
+    std::string text;
+    for (const char c : bytes) {
+      char hex[8];
+      std::snprintf(hex, sizeof hex, "\\x%02x", static_cast<unsigned char>(c));
+      if (c == '\t')
+        text += "\\t";
+      else if (c == '\n')
+        text += "\\n";
+      else if (c == '\r')
+        text += "\\r";
+      else if (c == '\\')
+        text += "\\\\";
+      else if (c == '\'' && escapes_quote)
+        text += "\\'";
+      else if (c < 0x20 || c == 0x7f)
+        text += hex;
+      else
+        text += c;
+    }
+    tokens.push_back(text);
+  }
+  while (tokens.size() < rows) tokens.push_back(concat("[PAD", tokens.size(), "]"));
+  return tokens;
+}
+
+TEST(GgufWorldTokenizer, EqualsTheVocabularyFile) {
+  SKIP_WITHOUT_VOCABULARY();
+  const auto file = load_tokenizer(real_vocabulary());
+  const auto inside = make_gguf_world_tokenizer(gguf_tokens(*file, 65536), "model.gguf");
+  EXPECT_STREQ(inside->name(), "rwkv-world");
+  ASSERT_EQ(inside->vocab_size(), 65530);
+  for (TokenId id = 0; id < 65530; ++id) {
+    const std::vector<TokenId> alone{id};
+    ASSERT_EQ(inside->decode(alone), file->decode(alone)) << id;
+  }
+  std::mt19937 random(7);
+  for (const std::string& text : {random_text(random, 100000, 256), random_text(random, 100000, 20),
+                                  std::string("it's \"quoted\" \\ <s> [PAD65530] [PAD65535]\n")}) {
+    EXPECT_EQ(encode(*inside, text), encode(*file, text));
+  }
+}
+
+TEST(GgufWorldTokenizer, NamesOfRowsWithoutATokenAreOrdinaryText) {
+  const auto file = make_world_tokenizer(small_vocabulary({"ab", "[PAD", "<s"}), "file");
+  const auto inside = make_gguf_world_tokenizer(gguf_tokens(*file, 263), "model.gguf");
+  EXPECT_EQ(inside->vocab_size(), 260);
+  for (const std::string text : {"<s>", "[PAD260]", "[PAD262]ab", "it's"}) {
+    EXPECT_EQ(encode(*inside, text), encode(*file, text)) << text;
+    EXPECT_EQ(inside->decode(encode(*inside, text)), text);
+  }
+  EXPECT_THROW(inside->decode(std::vector<TokenId>{261}), InputError);
+}
+
+TEST(GgufWorldTokenizer, RefusesWhatNoConverterWrites) {
+  const auto good = gguf_tokens(*make_world_tokenizer(small_vocabulary({"ab", "cd"}), "file"), 260);
+  const auto refusal = [&](std::size_t id, const std::string& text) {
+    auto tokens = good;
+    tokens[id] = text;
+    return message_of<InputError>([&] { make_gguf_world_tokenizer(tokens, "model.gguf"); });
+  };
+  for (const std::string text :
+       {"\\", "\\q", "\\x", "\\x4", "\\xg0", "\\x-1", "\xc3\xa9", "a\nb", "", "\\u0041"}) {
+    EXPECT_CONTAINS(refusal(257, text), "model.gguf: the token of id 257");
+  }
+  EXPECT_CONTAINS(refusal(257, "cd"), "257 and 258 are the same");
+  EXPECT_CONTAINS(refusal(98, "xyz"), "byte 97");
+  EXPECT_CONTAINS(refusal(98, "[PAD98]"), "byte 97");
+  EXPECT_THROW(make_gguf_world_tokenizer({}, "f"), InputError);
+}
+
 TEST(LoadTokenizer, KnowsFormatsByContentOnly) {
   const Scratch scratch;
   EXPECT_STREQ(load_tokenizer(scratch.file("any.name", small_vocabulary()))->name(), "rwkv-world");
@@ -145,46 +223,6 @@ TEST(LoadTokenizer, KnowsFormatsByContentOnly) {
     EXPECT_CONTAINS(message_of<InputError>([&] { load_tokenizer(path); }), path);
   }
   EXPECT_CONTAINS(message_of<InputError>([&] { load_tokenizer(scratch.path("none")); }), "none");
-}
-
-class FindTokenizer : public ::testing::Test {
- protected:
-  FindTokenizer() { ::unsetenv("RIVERRUN_VOCAB"); }
-  Scratch scratch_;
-  const std::string file_ = "rwkv_vocab_v20230424.txt";
-};
-
-TEST_F(FindTokenizer, TheOrderIsOptionThenEnvironmentThenModel) {
-  const std::string beside = scratch_.file("models/" + file_, "");
-  const std::string model = scratch_.file("models/a.pth", "");
-  const std::string named = scratch_.file("named.txt", "");
-  const std::string in_environment = scratch_.file("environment.txt", "");
-  EXPECT_EQ(find_tokenizer(model, ""), beside);
-  EXPECT_EQ(find_tokenizer(scratch_.path("models"), ""), beside) << "a model may be a directory";
-  ::setenv("RIVERRUN_VOCAB", in_environment.c_str(), 1);
-  EXPECT_EQ(find_tokenizer(model, ""), in_environment);
-  EXPECT_EQ(find_tokenizer(model, named), named);
-}
-
-TEST_F(FindTokenizer, WhatWasNamedIsNeverPassedOver) {
-  scratch_.file("models/" + file_, "");
-  const std::string model = scratch_.path("models/a.pth"), missing = scratch_.path("missing");
-  EXPECT_CONTAINS(message_of<InputError>([&] { find_tokenizer(model, missing); }), missing);
-  ::setenv("RIVERRUN_VOCAB", missing.c_str(), 1);
-  EXPECT_CONTAINS(message_of<InputError>([&] { find_tokenizer(model, ""); }), missing);
-}
-
-TEST_F(FindTokenizer, TellsWhereItLooked) {
-  const std::string model = scratch_.path("models/a.pth");
-  try {
-    const std::string found = find_tokenizer(model, "");
-    EXPECT_TRUE(found.ends_with("data/" + file_))
-        << found << ": only the source tree's copy was left to find";
-    EXPECT_TRUE(std::filesystem::exists(found));
-  } catch (const InputError& error) {
-    EXPECT_CONTAINS(std::string(error.what()), scratch_.path("models/" + file_));
-    EXPECT_CONTAINS(std::string(error.what()), "cluster/install_deps.sh");
-  }
 }
 
 }  // namespace

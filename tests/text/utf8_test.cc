@@ -54,5 +54,23 @@ TEST(Utf8, EmptyAndNulAreValid) {
   EXPECT_EQ(find_invalid_utf8(std::string(20, '\0')), -1);
 }
 
+// As Python's bytes.decode("utf-8", "replace") does it.
+TEST(ReplaceInvalidUtf8, PutsOneMarkForEachPartOfACharacter) {
+  const std::string mark = "\xef\xbf\xbd";
+  const std::pair<std::string, std::string> cases[] = {
+      {"", ""},
+      {"plain \xc3\xa9", "plain \xc3\xa9"},
+      {"\x80", mark},
+      {"a\xff\xfe" "b", "a" + mark + mark + "b"},
+      {"\xe2\x82", mark},
+      {"\xe2\x82x", mark + "x"},
+      {"\xf0\x9f\x91 \xf0\x9f", mark + " " + mark},
+      {"\xed\xa0\x80", mark + mark + mark},
+      {"\xc0\xaf", mark + mark},
+      {"\xe1\x80\xe2\xf0\x91\x92\xf1\xbf\x41", mark + mark + mark + mark + "A"},
+  };
+  for (const auto& [bytes, expected] : cases) EXPECT_EQ(replace_invalid_utf8(bytes), expected) << bytes;
+}
+
 }  // namespace
 }  // namespace riverrun::text

@@ -35,7 +35,7 @@ class WatchedReader : public text::Reader {
     if (!kind_) kind_ = document.has_tokens;
     RR_CHECK_INPUT(!one_kind_ || document.has_tokens == *kind_ || !document.error.empty(), document.where,
                    ": the corpus mixes text and given tokens, for which --start-token auto or --end-token auto mean "
-                   "different things; give both options a value, such as none");
+                   "different things; say --start-token none or --start-token 0, and likewise for --end-token");
     return true;
   }
 

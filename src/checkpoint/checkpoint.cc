@@ -5,11 +5,14 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <filesystem>
 #include <span>
 #include <string_view>
 
 #include "checkpoint/formats.h"
 #include "checkpoint/ggml_blocks.h"
+#include "checkpoint/hub_folder.h"
+#include "checkpoint/layout.h"
 #include "checkpoint/naming.h"
 #include "core/error.h"
 
@@ -25,12 +28,6 @@ bool starts_with(Bytes bytes, std::string_view magic, std::size_t at = 0) {
   return bytes.size() >= at + magic.size() && std::memcmp(bytes.data() + at, magic.data(), magic.size()) == 0;
 }
 
-Contents refuse_legacy_pth(std::shared_ptr<const MappedFile> file) {
-  throw InputError(concat(file->path(),
-                          " is a .pth in the format of PyTorch before 1.6 (or a bare pickle), which is "
-                          "not supported; load it with a current PyTorch and torch.save it again"));
-}
-
 struct Format {
   const char* name;
   bool (*recognises)(Bytes file);
@@ -44,7 +41,9 @@ constexpr Format kFormats[] = {
     {"pth (zip)", [](Bytes file) { return starts_with(file, "PK\x03\x04"); }, read_pth},
     {"gguf", [](Bytes file) { return starts_with(file, "GGUF"); }, read_gguf},
     {"safetensors", [](Bytes file) { return starts_with(file, "{", 8); }, read_safetensors},
-    {"pth (legacy)", [](Bytes file) { return starts_with(file, "\x80\x02"); }, refuse_legacy_pth},
+    {"pth (legacy)", [](Bytes file) { return starts_with(file, kLegacyPthMagic); }, read_legacy_pth},
+    {"index.json", [](Bytes file) { return starts_with(file, "{"); }, read_index},
+    {"pickle", [](Bytes file) { return starts_with(file, "\x80"); }, refuse_bare_pickle},
 };
 
 // Whether the shapes are the same give or take dimensions of size 1; -1 is one dimension of any size.
@@ -196,15 +195,22 @@ void Checkpoint::release(const Tensor& tensor) const {
   }
 }
 
-std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
+Contents read_weight_file(const std::string& path, bool index_allowed) {
   auto file = std::make_shared<const MappedFile>(path);
   for (const Format& format : kFormats) {
-    if (format.recognises(file->bytes())) return name_tensors(format.read(std::move(file)));
+    if (!format.recognises(file->bytes())) continue;
+    RR_CHECK_INPUT(index_allowed || format.read != read_index, path, " is an index, expected a file of weights");
+    return format.read(std::move(file));
   }
   std::string known;
   for (const Format& format : kFormats) known += (known.empty() ? "" : ", ") + std::string(format.name);
   throw InputError(concat(path, " (", file->bytes().size(), " bytes) is no weight file of a known format (",
                           known, "); was it downloaded completely?"));
+}
+
+std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path) {
+  std::error_code none;  // what cannot be looked at is opened as a file, which says why it fails
+  return name_tensors(std::filesystem::is_directory(path, none) ? read_folder(path) : read_weight_file(path));
 }
 
 }  // namespace riverrun::checkpoint

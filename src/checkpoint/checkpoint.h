@@ -85,8 +85,9 @@ class Checkpoint {
   Extras extras_;
 };
 
-// Opens a weight file; its format is recognised by its first bytes, not by its name. InputError when the file
-// cannot be read, is of no known format or is damaged; Error when its format is not in this build.
+// Opens a weight file, the index of a model cut into several, or a folder that holds one of these. Formats are
+// recognised by first bytes, not by name, and names of tensors as naming.h says. InputError when something cannot
+// be read, is of no known format or is damaged; Error when its format is not in this build.
 std::unique_ptr<Checkpoint> open_checkpoint(const std::string& path);
 
 }  // namespace riverrun::checkpoint

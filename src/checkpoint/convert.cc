@@ -27,6 +27,8 @@ Buffer convert(const std::string& where, const Buffer& stored, DType from, DType
 }  // namespace
 
 void write_official(const Checkpoint& from, const std::string& path, std::optional<DType> dtype) {
+  RR_CHECK_INPUT(!from.extras().embedding_normalized, from.path(),
+                 ": blocks.0.ln0 has been applied to its embedding, which files with official names cannot say");
   std::vector<TensorSpec> specs;
   for (const auto& [name, tensor] : from.tensors()) {
     RR_CHECK_INPUT(is_float(tensor.dtype), from.path(), ": ", name, " has elements of type ", name_of(tensor.dtype),

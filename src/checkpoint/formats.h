@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "checkpoint/checkpoint.h"
@@ -29,8 +30,18 @@ struct Contents {
   Extras extras;  // what the reader knows of them; naming is still to be found
 };
 
+// The first pickle of a legacy .pth: the number 0x1950a86a20f9469cfc6c.
+constexpr std::string_view kLegacyPthMagic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19\x2e",
+                                           15);
+
 Contents read_gguf(std::shared_ptr<const MappedFile> file);
 Contents read_pth(std::shared_ptr<const MappedFile> file);
+Contents read_legacy_pth(std::shared_ptr<const MappedFile> file);
+Contents refuse_bare_pickle(std::shared_ptr<const MappedFile> file);
 Contents read_safetensors(std::shared_ptr<const MappedFile> file);
+
+// Reads a file by its first bytes. `index_allowed`: whether it may be an index of several files
+// (hub_folder.h).
+Contents read_weight_file(const std::string& path, bool index_allowed = true);
 
 }  // namespace riverrun::checkpoint

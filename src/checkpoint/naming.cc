@@ -11,7 +11,13 @@ namespace riverrun::checkpoint {
 namespace {
 
 // A file follows at most one of them.
-constexpr const Scheme* kSchemes[] = {&kOfficialNames, &kGgufRwkv6Names, &kGgufRwkv7Names};
+constexpr const Scheme* kSchemes[] = {
+    &kOfficialNames,         &kTransformersRwkv7, &kFlaRwkv7, &kRwkvRsRwkv7, &kWorldHfRwkv7,
+    &kTransformersRwkv,      &kWebRwkv5,          &kWebRwkv6, &kWebRwkv7,    &kFlaRwkv6,
+    &kFusedTransformersRwkv7, &kGgufRwkv6Names, &kGgufRwkv7Names};
+
+// What trainers put before every name.
+constexpr std::string_view kPrefixes[] = {"_orig_mod.", "module.", "model."};
 
 // What '#' and the "{a|b}" of a pattern stand for in a name.
 struct Match {
@@ -106,10 +112,12 @@ class Renaming {
 
  private:
   bool apply(const std::string& name, const Tensor& tensor) {
-    for (const Rule& rule : scheme_.rules) {
-      if (const auto match = match_name(rule.from, name)) {
-        make(rule, *match, name, tensor);
-        return true;
+    for (const Scheme* scheme = &scheme_; scheme; scheme = scheme->beyond) {
+      for (const Rule& rule : scheme->rules) {
+        if (const auto match = match_name(rule.from, name)) {
+          make(rule, *match, name, tensor);
+          return true;
+        }
       }
     }
     return false;
@@ -180,6 +188,28 @@ const Scheme* find_scheme(const Contents& file) {
   return found;
 }
 
+// Takes off the prefixes that every name has; gives what was taken off.
+std::string strip_prefix(Contents& file) {
+  constexpr std::size_t kMost = 32;  // of characters: deeper wrapping is no accident
+  std::string stripped;
+  while (stripped.size() < kMost) {
+    const auto has_all = [&](std::string_view prefix) {
+      return std::all_of(file.tensors.begin(), file.tensors.end(),
+                         [&](const auto& entry) { return entry.first.starts_with(prefix); });
+    };
+    const auto* const prefix = std::find_if(std::begin(kPrefixes), std::end(kPrefixes), has_all);
+    if (prefix == std::end(kPrefixes)) break;
+    std::map<std::string, Tensor> tensors;
+    for (auto& [name, tensor] : file.tensors) {
+      tensor.name = name.substr(prefix->size());
+      tensors.emplace(tensor.name, std::move(tensor));
+    }
+    file.tensors = std::move(tensors);
+    stripped += *prefix;
+  }
+  return stripped;
+}
+
 }  // namespace
 
 const Tensor* find_name(const Contents& file, std::string_view pattern) {
@@ -192,14 +222,24 @@ const Tensor* find_name(const Contents& file, std::string_view pattern) {
 bool has_name(const Contents& file, std::string_view pattern) { return find_name(file, pattern) != nullptr; }
 
 std::unique_ptr<Checkpoint> name_tensors(Contents file) {
-  const Scheme* const scheme = find_scheme(file);
+  const Scheme* scheme = find_scheme(file);
+  std::string prefix;
+  if (!scheme) {
+    Contents inner = file;
+    prefix = strip_prefix(inner);
+    if (!prefix.empty() && kOfficialNames.recognises(inner)) {
+      file = std::move(inner);
+      scheme = &kOfficialNames;
+    }
+  }
   Extras extras = file.extras;
-  extras.naming = scheme ? scheme->name : "unknown";
   std::map<std::string, Tensor> tensors;
   if (!scheme) {
+    extras.naming = "unknown";
     tensors = std::move(file.tensors);
   } else {
     RR_CHECK_INPUT(!scheme->refusal, file.path, " has ", scheme->name, " names: ", scheme->refusal);
+    extras.naming = scheme->name + (prefix.empty() ? "" : " under " + prefix);
     tensors = Renaming(file, *scheme).run();
     if (scheme->finish) scheme->finish(file, tensors, extras);
   }

@@ -36,12 +36,17 @@ struct Scheme {
   std::span<const Rule> rules;
   // Runs after the rules: what no rule can say, such as scales and Extras. May be null.
   void (*finish)(const Contents& file, std::map<std::string, Tensor>& official, Extras& extras) = nullptr;
-  const char* refusal = nullptr;  // why files of this scheme cannot be used; null where they can
+  const char* refusal = nullptr;   // why files of this scheme cannot be used; null where they can
+  const Scheme* beyond = nullptr;  // its rules follow
 };
 
-// One file of its own each; the table in naming.cc lists them.
-extern const Scheme kOfficialNames;
-extern const Scheme kGgufRwkv6Names, kGgufRwkv7Names;
+// The table in naming.cc lists them.
+extern const Scheme kOfficialNames;                                              // naming_official.cc
+extern const Scheme kTransformersRwkv7, kFlaRwkv7, kRwkvRsRwkv7, kWorldHfRwkv7;  // naming_rwkv7.cc
+extern const Scheme kTransformersRwkv;                                           // naming_transformers.cc
+extern const Scheme kWebRwkv5, kWebRwkv6, kWebRwkv7;                             // naming_web_rwkv.cc
+extern const Scheme kFlaRwkv6, kFusedTransformersRwkv7;                          // naming_refused.cc
+extern const Scheme kGgufRwkv6Names, kGgufRwkv7Names;  // naming_gguf.cc
 
 // Whether some tensor of the file has a name that fits the pattern.
 bool has_name(const Contents& file, std::string_view pattern);

@@ -35,6 +35,9 @@ constexpr Rule kRules[] = {
 };
 
 bool recognises(const Contents& file) {
+  for (const Scheme* const other : {&kWebRwkv5, &kWebRwkv6, &kWebRwkv7}) {  // they share most names
+    if (other->recognises(file)) return false;
+  }
   for (const Rule& rule : kRules) {
     if (rule.from != "{emb|head}.weight" && has_name(file, rule.from)) return true;
   }

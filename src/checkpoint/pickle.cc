@@ -33,11 +33,14 @@ class PickleMachine {
       : out_(out), bytes_(bytes), where_(std::move(where)) {}
 
   PickleValue run() {
-    if (bytes_.size() > kMaxBytes) fail("is larger than ", kMaxBytes, " bytes");
     for (;;) {
       opcode_at_ = at_;
+      if (at_ > kMaxBytes) fail("is larger than ", kMaxBytes, " bytes");
       const auto opcode = get<unsigned char>();
-      if (opcode == kStop) return pop();
+      if (opcode == kStop) {
+        out_.size_ = at_;
+        return pop();
+      }
       if (!push_constant(opcode) && !build_container(opcode) && !call(opcode)) {
         char hex[8];
         std::snprintf(hex, sizeof hex, "0x%02x", opcode);
@@ -131,10 +134,11 @@ class PickleMachine {
     return tensor;
   }
 
-  // ('storage', torch.FloatStorage, '0', 'cuda:0', elements)
+  // ('storage', torch.FloatStorage, '0', 'cuda:0', elements), and in legacy files None for "not a view"
   PickleValue storage(const PickleValue& id) {
     const auto& parts = as<PickleSequence*>(id, "a persistent id")->items;
-    if (parts.size() != 5 || as<std::string_view>(parts[0], "the kind of a persistent id") != "storage") {
+    if (parts.size() == 6) as<PickleNone>(parts[5], "the view of a storage, as PyTorch before 0.4 wrote it");
+    if (parts.size() < 5 || parts.size() > 6 || as<std::string_view>(parts[0], "the kind of a persistent id") != "storage") {
       fail("has a persistent id that is no ('storage', type, key, location, elements)");
     }
     PickleStorage* const storage = make(out_.storages_);

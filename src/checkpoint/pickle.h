@@ -46,7 +46,7 @@ struct PickleDict {
 };
 struct PickleStorage {
   DType dtype;
-  std::string_view key;  // the member data/<key> of the zip file
+  std::string_view key;
   Index elements;
 };
 struct PickleTensor {
@@ -63,16 +63,20 @@ const PickleValue* find_pickle_global(std::string_view name);
 
 class Pickle {
  public:
-  // `bytes` must outlive the Pickle. `where` begins every message: "model.pth: archive/data.pkl".
+  // Reads one pickle from the front of `bytes`, which must outlive the Pickle. `where` begins every message:
+  // "model.pth: archive/data.pkl".
   Pickle(std::span<const std::byte> bytes, std::string where);
   Pickle(const Pickle&) = delete;
   Pickle& operator=(const Pickle&) = delete;
 
   const PickleValue& top() const { return top_; }
+  std::size_t size() const { return size_; }  // bytes that the pickle takes up
+  const std::deque<PickleStorage>& storages() const { return storages_; }  // all it names, one may come often
 
  private:
   friend class PickleMachine;
   PickleValue top_;
+  std::size_t size_ = 0;
   std::deque<PickleSequence> sequences_;
   std::deque<PickleDict> dicts_;
   std::deque<PickleStorage> storages_;

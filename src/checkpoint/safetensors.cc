@@ -3,9 +3,8 @@
 // then the tensors, row-major; offsets count from the end of the header.
 // Source: README of huggingface/safetensors.
 #include <cstring>
-#include <nlohmann/json.hpp>
-#include <set>
 
+#include "checkpoint/bounded_json.h"
 #include "checkpoint/formats.h"
 #include "checkpoint/layout.h"
 #include "core/error.h"
@@ -15,8 +14,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr std::uint64_t kMaxHeader = std::uint64_t{32} << 20;  // 61 layers of weights need 0.3 MB
-constexpr int kMaxDepth = 4;                                   // the header has three levels
+constexpr int kMaxDepth = 4;  // the header has three levels
 
 struct NamedType {
   const char* name;
@@ -32,27 +30,6 @@ DType parse_type(const std::string& where, const std::string& name) {
     if (name == type.name) return type.dtype;
   }
   throw InputError(concat(where, " has element type ", name, ", which is not supported"));
-}
-
-// The header, with neither deep nesting nor a name that comes twice, of which a JSON parser keeps the last.
-json parse_header(const std::string& path, const char* begin, const char* end) {
-  std::set<std::string> names;
-  const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
-    RR_CHECK_INPUT(depth <= kMaxDepth, path, ": its header is nested too deeply");
-    if (event == json::parse_event_t::key && depth == 1) {
-      const auto& name = parsed.get_ref<const std::string&>();
-      RR_CHECK_INPUT(names.insert(name).second, path, " holds two tensors named ", name);
-    }
-    return true;
-  };
-  try {
-    json header = json::parse(begin, end, check);
-    RR_CHECK_INPUT(header.is_object(), path, ": its header is no JSON object");
-    return header;
-  } catch (const json::exception& error) {
-    const std::string reason = error.what();  // may quote the whole header
-    throw InputError(concat(path, ": its header is not valid JSON: ", reason.substr(0, 200)));
-  }
 }
 
 // A number that is a whole one from 0 to what an Index holds.
@@ -98,12 +75,9 @@ Contents read_safetensors(std::shared_ptr<const MappedFile> file) {
   std::uint64_t length = 0;
   RR_CHECK_INPUT(bytes.size() >= sizeof length, path, " is too short for a safetensors file");
   std::memcpy(&length, bytes.data(), sizeof length);
-  RR_CHECK_INPUT(length <= kMaxHeader, path, ": its safetensors header claims ", length, " bytes, more than ",
-                 kMaxHeader);
   RR_CHECK_INPUT(length <= bytes.size() - sizeof length, path,
                  " ends inside its header; was it downloaded completely?");
-  const char* const begin = reinterpret_cast<const char*>(bytes.data()) + sizeof length;
-  const json header = parse_header(path, begin, begin + length);
+  const json header = parse_json(path + ": its header", bytes.subspan(sizeof length, length), kMaxDepth);
 
   std::map<std::string, Tensor> tensors;
   for (const auto& [name, entry] : header.items()) {

@@ -145,10 +145,10 @@ TEST(Safetensors, WrongHeadersAreRefusedWithTheReason) {
   refused("{", {"not valid JSON"});
   const std::string good = R"({"dtype":"F32","shape":[2],"data_offsets":[0,8]})";
   expect_refused(make_safetensors("{\"w\":" + good + ",\"w\":" + good + "}", std::string(8, '\0')),
-                 {"two tensors named w"});
+                 {"holds w twice"});
   expect_refused(make_safetensors("{}", ""), {"holds no tensor"});
   expect_refused(le<std::uint64_t>(1000) + "{}", {"ends inside its header"});
-  expect_refused(le<std::uint64_t>(~0ull) + "{}", {"claims 18446744073709551615 bytes"});
+  expect_refused(le<std::uint64_t>(~0ull) + "{}", {"ends inside its header"});
 }
 
 }  // namespace

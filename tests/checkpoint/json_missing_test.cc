@@ -4,7 +4,7 @@
 namespace riverrun::checkpoint {
 namespace {
 
-TEST(SafetensorsMissing, SaysHowToBuildIt) {
+TEST(JsonMissing, SaysHowToBuildIt) {
   try {
     open_checkpoint(golden("checkpoint/types.safetensors"));
     FAIL() << "was read";

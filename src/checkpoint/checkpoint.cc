@@ -12,7 +12,6 @@
 #include "checkpoint/formats.h"
 #include "checkpoint/ggml_blocks.h"
 #include "checkpoint/hub_folder.h"
-#include "checkpoint/layout.h"
 #include "checkpoint/naming.h"
 #include "core/error.h"
 

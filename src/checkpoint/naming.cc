@@ -12,9 +12,9 @@ namespace {
 
 // A file follows at most one of them.
 constexpr const Scheme* kSchemes[] = {
-    &kOfficialNames,         &kTransformersRwkv7, &kFlaRwkv7, &kRwkvRsRwkv7, &kWorldHfRwkv7,
-    &kTransformersRwkv,      &kWebRwkv5,          &kWebRwkv6, &kWebRwkv7,    &kFlaRwkv6,
-    &kFusedTransformersRwkv7, &kGgufRwkv6Names, &kGgufRwkv7Names};
+    &kOfficialNames,          &kTransformersRwkv7, &kFlaRwkv7,      &kRwkvRsRwkv7, &kWorldHfRwkv7,
+    &kTransformersRwkv,       &kWebRwkv5,          &kWebRwkv6,      &kWebRwkv7,    &kFlaRwkv6,
+    &kFusedTransformersRwkv7, &kGgufRwkv6Names,    &kGgufRwkv7Names};
 
 // What trainers put before every name.
 constexpr std::string_view kPrefixes[] = {"_orig_mod.", "module.", "model."};

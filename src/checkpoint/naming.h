@@ -46,7 +46,7 @@ extern const Scheme kTransformersRwkv7, kFlaRwkv7, kRwkvRsRwkv7, kWorldHfRwkv7; 
 extern const Scheme kTransformersRwkv;                                           // naming_transformers.cc
 extern const Scheme kWebRwkv5, kWebRwkv6, kWebRwkv7;                             // naming_web_rwkv.cc
 extern const Scheme kFlaRwkv6, kFusedTransformersRwkv7;                          // naming_refused.cc
-extern const Scheme kGgufRwkv6Names, kGgufRwkv7Names;  // naming_gguf.cc
+extern const Scheme kGgufRwkv6Names, kGgufRwkv7Names;                            // naming_gguf.cc
 
 // Whether some tensor of the file has a name that fits the pattern.
 bool has_name(const Contents& file, std::string_view pattern);

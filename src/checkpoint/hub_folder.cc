@@ -31,8 +31,8 @@ std::map<std::string, std::string> read_weight_map(const MappedFile& index) {
     const auto& file = value.get_ref<const std::string&>();
     RR_CHECK_INPUT(
         !file.empty() && file[0] != '.' && file.find_first_of(std::string_view("/\\\0", 3)) == file.npos,
-        index.path(), ": its weight_map places ", tensor, " in \"", file,
-        "\", which is no plain name of a file beside it");
+        index.path(), ": its weight_map has no plain name of a file beside it for ", tensor, ", but \"", file,
+        "\"");
     map.emplace(tensor, file);
   }
   return map;

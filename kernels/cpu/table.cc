@@ -17,7 +17,7 @@ const KernelTable& table() {
       .gate = gate,
       .gate_add = gate_add,
       .token_matrix = token_matrix,
-      .wkv4 = nullptr,
+      .wkv4 = wkv4,
       .wkv6_decay = wkv6_decay,
       .wkv6 = wkv6,
       .wkv6_readout = wkv6_readout,

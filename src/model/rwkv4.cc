@@ -29,7 +29,6 @@ StateShape rwkv4_state_shape(const Config& config) { return {config.layers, conf
 class Rwkv4 : public Network {
  public:
   Rwkv4(const LoadArgs& args, WeightLoader& load) : Network(args, load, rwkv4_state_shape(args.config)) {
-    RR_CHECK_INPUT(kernels_.wkv4 != nullptr, "the ", kernels_.backend, " backend does not run RWKV-4 yet; use --backend reference");
     for (Index layer = 0; layer < config_.layers; ++layer) layers_.push_back(load_layer(load, layer));
     finish_load(load);
     for (Index layer = 0; layer < config_.layers; ++layer) {

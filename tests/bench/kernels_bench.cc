@@ -69,6 +69,7 @@ class LayerOps {
     for (auto& one : channels_) one = values(kD, 0.5f, 0.2f);
     for (auto& out : mixed_) out = Buffer(M * kD * size_of(type));
     w_ = values(M * kD, 0.98f, 0.01f);
+    log_decay_ = values(kD, -0.5f, 0.4f), wkv4_state_ = Array<float>(3 * kD, 0.0f);
     state_ = Array<float>(kH * kN * kN, 0.0f), shift_ = Array<float>(kD, 0.0f);
   }
 
@@ -104,6 +105,15 @@ class LayerOps {
                   channels_[0].data(), rows_[8].data(), 1, &segment_, &state, &state},
                  stream);
   }
+  void wkv4(Stream stream) {
+    float* state = wkv4_state_.data();
+    table().wkv4({M_, kD, 0, kD, rows_[2].data(), rows_[3].data(), log_decay_.data(), channels_[5].data(),
+                  rows_[8].data(), 1, &segment_, &state, &state},
+                 stream);
+  }
+  void gate(Stream stream) {
+    table().gate({M_, kD, rows_[0].data(), rows_[2].data(), nullptr, mixed_[0].data(), type_}, stream);
+  }
   void wkv7_readout(Stream stream) {
     table().wkv7_readout(
         {M_, kH, kN, rows_[8].data(), rows_[0].data(), rows_[2].data(), rows_[3].data(), rows_[6].data(),
@@ -115,7 +125,7 @@ class LayerOps {
   Index M_;
   DType type_;
   Segment segment_;
-  Array<float> rows_[9], channels_[8], w_, state_, shift_;
+  Array<float> rows_[9], channels_[8], w_, state_, shift_, log_decay_, wkv4_state_;
   Buffer mixed_[6];
 };
 
@@ -176,6 +186,21 @@ BENCHMARK_CAPTURE(benchmark_recurrence, wkv7, &LayerOps::wkv7)
     ->ArgsProduct({{1, 64, 512, 2048}, {1, 2}})
     ->UseRealTime();
 
+void benchmark_wkv4(benchmark::State& state) {
+  Threads pool(static_cast<int>(state.range(1)));
+  const Index M = state.range(0);
+  LayerOps layer(M, DType::f32);
+  for (auto _ : state) layer.wkv4(pool);
+  state.counters["s/token/channel"] =
+      benchmark::Counter(static_cast<double>(M * kD),
+                         benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+}
+BENCHMARK(benchmark_wkv4)
+    ->Name("wkv4")
+    ->ArgNames({"M", "threads"})
+    ->ArgsProduct({{1, 64, 512, 2048}, {1, 2}})
+    ->UseRealTime();
+
 // Bytes that have to cross memory, per row of D values.
 void benchmark_rows(benchmark::State& state, double floats, double operand_values,
                     const std::function<void(LayerOps&, Stream)>& op) {
@@ -195,6 +220,7 @@ void register_rows() {
   } ops[] = {{"layer_norm", 1, 1, [](LayerOps& layer, Stream stream) { layer.layer_norm(stream); }},
              {"shift_mix_6", 1, 6, [](LayerOps& layer, Stream stream) { layer.shift_mix(6, stream); }},
              {"shift_mix_1", 1, 1, [](LayerOps& layer, Stream stream) { layer.shift_mix(1, stream); }},
+             {"gate", 2, 1, [](LayerOps& layer, Stream stream) { layer.gate(stream); }},
              {"wkv7_inputs", 11, 0, [](LayerOps& layer, Stream stream) { layer.wkv7_inputs(stream); }},
              {"wkv7_readout", 5, 1, [](LayerOps& layer, Stream stream) { layer.wkv7_readout(stream); }}};
   for (const auto& op : ops) {

@@ -47,7 +47,6 @@ class GoldenTest : public testing::TestWithParam<Case> {
     if (!table.multiplies(GetParam().precision == "bf16" ? DType::bf16 : DType::f32)) {
       GTEST_SKIP() << "this machine does not multiply " << GetParam().precision;
     }
-    if (GetParam().generation == "v4" && table.wkv4 == nullptr) GTEST_SKIP() << "no kernel for RWKV-4 in this backend yet";
     golden_ = test::load_golden(GetParam().generation);
     model_ = model::load_model(golden_.model_path, table, stream_, {GetParam().precision, true, ""});
   }

@@ -48,7 +48,7 @@ BenchModel::BenchModel(const BenchOptions& options, bool need_head)
   name = concat(options.generation, " ", options.shape);
   const TemporaryFile file(".safetensors");
   if (launched_rank() == 0) log_info("making random weights: ", name);
-  checkpoint::write_random_rwkv7(file.path, known_shape(options.generation, options.shape));
+  checkpoint::write_random_model(file.path, known_shape(options.generation, options.shape));
   model = model::load_model(file.path, kernels, stream, load);
 }
 

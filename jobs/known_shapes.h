@@ -7,7 +7,7 @@
 
 namespace riverrun::jobs {
 
-// The shape of the released model of that generation ("rwkv7") and size ("0.1b"). InputError for one that is not known,
+// The shape of the released model of that generation ("rwkv5.2") and size ("0.1b"). InputError for one that is not known,
 // listing those that are.
 checkpoint::RandomModelShape known_shape(const std::string& generation, const std::string& size);
 

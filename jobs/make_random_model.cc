@@ -1,4 +1,4 @@
-// make_random_model: writes an RWKV-7 checkpoint with random weights from a seed, for demonstrations and benchmarks. It knows
+// make_random_model: writes a checkpoint of any generation with random weights from a seed, for demonstrations and benchmarks. It knows
 // nothing: its numbers mean nothing.
 
 #include <iostream>
@@ -20,23 +20,28 @@ int run(int argc, const char* const* argv) {
   po::options_description own("Shape", 100);
   own.add_options()
       ("output,o", po::value(&output)->value_name("FILE")->required(), "the .safetensors file to write")
+      ("generation", po::value(&shape.generation)->default_value(shape.generation)->value_name("NAME"),
+       "rwkv4, rwkv5.0, rwkv5.1, rwkv5.2, rwkv6, rwkv7 or rwkv7a")
       ("layers", po::value(&shape.layers)->default_value(shape.layers), "layers")
       ("channels", po::value(&shape.channels)->default_value(shape.channels), "channels, a multiple of the head size")
       ("head-size", po::value(&shape.head_size)->default_value(shape.head_size), "channels per head")
       ("vocab", po::value(&shape.vocab)->default_value(shape.vocab), "rows of the embedding")
-      ("ffn", po::value(&shape.ffn)->default_value(shape.ffn), "feed-forward width; 0: four times the channels")
+      ("ffn", po::value(&shape.ffn)->default_value(shape.ffn), "feed-forward width; 0: as in the released models")
       ("rank-decay", po::value(&shape.rank_w)->default_value(shape.rank_w), "inner size of the decay LoRA")
       ("rank-rate", po::value(&shape.rank_a)->default_value(shape.rank_a), "inner size of the in-context learning rate LoRA")
       ("rank-value", po::value(&shape.rank_v)->default_value(shape.rank_v), "inner size of the value LoRA")
       ("rank-gate", po::value(&shape.rank_g)->default_value(shape.rank_g), "inner size of the gate LoRA")
+      ("rank-shift", po::value(&shape.rank_shift)->default_value(shape.rank_shift), "inner size of the token-shift LoRAs (rwkv6)")
+      ("rank-embed", po::value(&shape.rank_embed)->default_value(shape.rank_embed), "inner size of DeepEmbed (rwkv7a)")
+      ("time-state", po::bool_switch(&shape.time_state), "add a tuned initial state (rwkv5.2, 6, 7)")
       ("dtype", po::value(&dtype)->default_value(dtype), "bf16, fp16 or fp32")
       ("headless", po::bool_switch(&headless), "leave out head.weight")
       ("seed", po::value(&shape.seed)->default_value(shape.seed), "same seed and shape: same bytes");
-  if (!jobs::parse(argc, argv, "make_random_model\nan RWKV-7 checkpoint with random weights", own)) return 0;
+  if (!jobs::parse(argc, argv, "make_random_model\na checkpoint with random weights", own)) return 0;
   RR_CHECK_INPUT(dtype == "bf16" || dtype == "fp16" || dtype == "fp32", "--dtype '", dtype, "' is none of bf16, fp16, fp32");
   shape.dtype = dtype == "bf16" ? DType::bf16 : dtype == "fp16" ? DType::f16 : DType::f32;
   shape.head = !headless;
-  checkpoint::write_random_rwkv7(output, shape);
+  checkpoint::write_random_model(output, shape);
   return 0;
 }
 

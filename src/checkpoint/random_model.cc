@@ -4,7 +4,7 @@
 #include <cmath>
 #include <vector>
 
-#include "checkpoint/safetensors_writer.h"
+#include "checkpoint/random_tensors.h"
 #include "core/error.h"
 
 namespace riverrun::checkpoint {
@@ -30,94 +30,9 @@ double unit(std::uint64_t seed, Index at) {
   return static_cast<double>(static_cast<std::int64_t>(bits) - (std::int64_t{1} << 52)) * 0x1p-52;
 }
 
-// Element at = min(ceiling, first + step * at + spread * unit): uniform noise about a constant or a ramp.
-struct Law {
-  double first = 0, spread = 0, step = 0, ceiling = 1e30;
-};
-Law around(double middle, double spread) { return {middle, spread}; }
-// A matrix of which `inputs` numbers enter each output, of standard deviation gain / sqrt(inputs).
-Law matrix(Index inputs, double gain = 1) { return {0, gain * std::sqrt(3.0 / static_cast<double>(inputs))}; }
-
-struct RandomTensor {
-  TensorSpec spec;
-  Law law;
-};
-
-class RandomModel {
- public:
-  explicit RandomModel(const RandomModelShape& shape)
-      : shape_(shape), ffn_(shape.ffn ? shape.ffn : 4 * shape.channels) {
-    const Index D = shape.channels;
-    // Two sums per layer reach the residual stream; together they add as much as the embedding brings.
-    branch_ = std::sqrt(0.5 / static_cast<double>(shape.layers));
-    add("emb.weight", {shape.vocab, D}, around(0, 0.1));
-    for (Index l = 0; l < shape.layers; ++l) add_layer(l);
-    add_norm("ln_out");
-    if (shape.head) add("head.weight", {shape.vocab, D}, matrix(D));
-  }
-
-  const std::vector<RandomTensor>& tensors() const { return tensors_; }
-
- private:
-  void add(std::string name, std::vector<Index> dimensions, Law law) {
-    tensors_.push_back({{std::move(name), shape_.dtype, std::move(dimensions)}, law});
-  }
-  void add_norm(const std::string& name) {
-    add(name + ".weight", {shape_.channels}, around(1, 0.02));
-    add(name + ".bias", {shape_.channels}, around(0, 0.02));
-  }
-
-  void add_layer(Index l) {
-    const std::string block = "blocks." + std::to_string(l) + ".";
-    if (l == 0) add_norm(block + "ln0");
-    add_norm(block + "ln1");
-    add_norm(block + "ln2");
-    add_time_mix(block + "att.", l != 0 || shape_.block0_v);
-    const Index D = shape_.channels;
-    add(block + "ffn.x_k", {1, 1, D}, around(0.5, 0.5));
-    add(block + "ffn.key.weight", {ffn_, D}, matrix(D));
-    // relu(k)^2 of a standard normal k has mean square 3/2.
-    add(block + "ffn.value.weight", {D, ffn_}, matrix(ffn_, branch_ * std::sqrt(1 / 1.5)));
-  }
-
-  void add_time_mix(const std::string& att, bool with_v) {
-    const Index D = shape_.channels, N = shape_.head_size;
-    const double step = 13.0 / static_cast<double>(D);
-    for (const char x : {'r', 'w', 'k', 'v', 'a', 'g'}) add(att + "x_" + x, {1, 1, D}, around(0.5, 0.5));
-    add(att + "w0", {1, 1, D}, {-14 + step / 2, step / 2, step});
-    add(att + "w1", {D, shape_.rank_w}, matrix(D));
-    add(att + "w2", {shape_.rank_w, D}, matrix(shape_.rank_w, 0.4));
-    // An overwrite forgets a / N of a head's state per token, the decay 0.6 * sigmoid(w0). The two are equal
-    // where a0 = w0 + log(0.6 * 64).
-    add(att + "a0", {1, 1, D}, {-14 + 3.65, 0.1, step, 0});
-    add(att + "a1", {D, shape_.rank_a}, matrix(D));
-    add(att + "a2", {shape_.rank_a, D}, matrix(shape_.rank_a, 0.3));
-    if (with_v) {
-      add(att + "v0", {1, 1, D}, around(0, 1));
-      add(att + "v1", {D, shape_.rank_v}, matrix(D));
-      add(att + "v2", {shape_.rank_v, D}, matrix(shape_.rank_v));
-    }
-    add(att + "g1", {D, shape_.rank_g}, matrix(D));
-    add(att + "g2", {shape_.rank_g, D}, matrix(shape_.rank_g, 1.8));  // a sigmoid's mean square is 0.3
-    add(att + "k_k", {1, 1, D}, around(0.85, 0.05));
-    add(att + "k_a", {1, 1, D}, around(1, 0.05));
-    add(att + "r_k", {D / N, N}, around(0, 0.1));
-    add(att + "receptance.weight", {D, D}, matrix(D));
-    add(att + "key.weight", {D, D}, matrix(D));
-    add(att + "value.weight", {D, D}, matrix(D));
-    add(att + "output.weight", {D, D}, matrix(D, branch_));
-    add_norm(att + "ln_x");
-  }
-
-  RandomModelShape shape_;
-  Index ffn_;
-  double branch_ = 0;
-  std::vector<RandomTensor> tensors_;
-};
-
 void check(const RandomModelShape& shape) {
   for (const Index n : {shape.layers, shape.channels, shape.head_size, shape.vocab, shape.rank_w,
-                        shape.rank_a, shape.rank_v, shape.rank_g}) {
+                        shape.rank_a, shape.rank_v, shape.rank_g, shape.rank_shift, shape.rank_embed}) {
     RR_CHECK_INPUT(n > 0, "a random model needs layers, channels, head size, vocabulary and ranks above 0");
   }
   RR_CHECK_INPUT(shape.ffn >= 0, "a random model cannot have ", shape.ffn, " feed-forward channels");
@@ -142,17 +57,17 @@ void fill(const Law& law, DType dtype, std::uint64_t seed, Index first, Index co
 
 }  // namespace
 
-void write_random_rwkv7(const std::string& path, const RandomModelShape& shape) {
+void write_random_model(const std::string& path, const RandomModelShape& shape) {
   check(shape);
-  const RandomModel model(shape);
+  const std::vector<RandomTensor> tensors = random_tensors(shape);
   std::vector<TensorSpec> specs;
-  for (const RandomTensor& tensor : model.tensors()) specs.push_back(tensor.spec);
+  for (const RandomTensor& tensor : tensors) specs.push_back(tensor.spec);
   SafetensorsWriter writer(path, std::move(specs));
 
   constexpr Index kPiece = 1 << 18;
   const Index element = size_of(shape.dtype);
   std::vector<std::byte> piece(static_cast<std::size_t>(kPiece * element));
-  for (const auto& [spec, law] : model.tensors()) {
+  for (const auto& [spec, law] : tensors) {
     Index size = 1;
     for (const Index n : spec.shape) size *= n;
     const std::uint64_t seed = seed_of(spec.name, shape.seed);

@@ -13,7 +13,7 @@ RandomModelShape small() {
 
 std::string written(const RandomModelShape& shape) {
   const TemporaryFile file;
-  write_random_rwkv7(file.path(), shape);
+  write_random_model(file.path(), shape);
   return read_file(file.path());
 }
 
@@ -32,7 +32,7 @@ TEST(RandomModel, ShapesThatAreNoModelsAreRefused) {
   const auto refused = [&](auto change) {
     RandomModelShape shape = small();
     change(shape);
-    EXPECT_THROW(write_random_rwkv7(file.path(), shape), InputError);
+    EXPECT_THROW(write_random_model(file.path(), shape), InputError);
   };
   refused([](RandomModelShape& shape) { shape.layers = 0; });
   refused([](RandomModelShape& shape) { shape.channels = 100; });

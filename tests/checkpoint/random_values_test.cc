@@ -13,7 +13,7 @@ RandomModelShape small() {
 
 struct Open {
   explicit Open(const RandomModelShape& shape) {
-    write_random_rwkv7(file.path(), shape);
+    write_random_model(file.path(), shape);
     model = open_checkpoint(file.path());
   }
   TemporaryFile file;

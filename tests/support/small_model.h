@@ -1,4 +1,4 @@
-// A small random RWKV-7 with long memory: a state that got lost on the way shows in every later number.
+// A small random model with long memory: a state that got lost on the way shows in every later number.
 #pragma once
 
 #include <unistd.h>
@@ -16,10 +16,12 @@ namespace riverrun::test {
 
 constexpr Index kSmallVocab = 300;
 
-inline checkpoint::RandomModelShape small_shape() {
+inline checkpoint::RandomModelShape small_shape(const std::string& generation = "rwkv7") {
   checkpoint::RandomModelShape shape;
+  shape.generation = generation;
   shape.layers = 3, shape.channels = 128, shape.vocab = kSmallVocab;
   shape.rank_w = 16, shape.rank_a = 24, shape.rank_v = 8, shape.rank_g = 32;
+  shape.rank_shift = 12, shape.rank_embed = 8;
   return shape;
 }
 
@@ -28,7 +30,7 @@ inline std::unique_ptr<model::Model> make_small_model(const kernels::KernelTable
                                                       const checkpoint::RandomModelShape& shape = small_shape()) {
   static int count = 0;
   const std::string path = concat("small_model_", ::getpid(), "_", count++, ".safetensors");
-  checkpoint::write_random_rwkv7(path, shape);
+  checkpoint::write_random_model(path, shape);
   ThreadPool pool(1);
   auto model = model::load_model(path, kernels, {DeviceKind::cpu, &pool, nullptr}, {precision, shape.head});
   std::remove(path.c_str());

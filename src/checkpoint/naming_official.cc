@@ -30,6 +30,8 @@ constexpr Rule kRules[] = {
     {"blocks.#.qkv.{qq|k_emb|k_emb_x|v_emb|v_emb_x}.weight", "="},
     {"blocks.#.qkv.{k1|k2|v1|v2|x_q|x_k|x_v}", "="},
     {"blocks.#.qkv.{lnq|lnk|lnv}.{weight|bias}", "="},
+    // 8, which the model refuses
+    {"blocks.#.ffn.enn.weight", "="},
     // a tuned state, alone or merged into a model
     {"blocks.#.att.time_state", "="},
 };

@@ -28,7 +28,8 @@ void refuse_growing_states(const checkpoint::Checkpoint& file) {
                  ": this is an RWKV-7b (DEA) checkpoint: its attention cache grows with the text, so there is no compact state to"
                  " hand on, and riverrun cannot run it");
   RR_CHECK_INPUT(!any_block_has(file, "ffn.enn."), file.path(),
-                 ": this is an RWKV-8 checkpoint (ffn.enn), a generation that riverrun does not run");
+                 ": this is an RWKV-8 checkpoint (ffn.enn); its published forms keep a cache that grows with the text, and riverrun"
+                 " does not run them");
   for (const auto& [name, tensor] : file.tensors()) {
     RR_CHECK_INPUT(name.find("rosa") == std::string::npos, file.path(), ": tensor ", name,
                    " is of a ROSA model: what it looks up grows with the text, so there is no compact state to hand on, and"
@@ -36,19 +37,20 @@ void refuse_growing_states(const checkpoint::Checkpoint& file) {
   }
 }
 
-// RWKV-5.1 stores one decay per head, [H] or [H, 1]; 5.2 one per channel, [H, N]. Where N is 1 the two are the same.
+// RWKV-5.1 stores one decay per head, [H] or [H, 1, 1]; 5.2 one per channel, [H, N]. Where N is 1 the two are the same.
 std::string detect_gated_rwkv5(const checkpoint::Checkpoint& file) {
   const checkpoint::Tensor& decay = *file.find("blocks.0.att.time_decay");
   const Index D = dimension(file, "emb.weight", 1);
-  return decay.shape.size() == 2 && decay.size() == D ? "rwkv5.2" : "rwkv5.1";
+  const bool pairs = decay.shape.size() == 2 || (decay.shape.size() > 2 && decay.shape[1] > 1);
+  return pairs && decay.size() == D ? "rwkv5.2" : "rwkv5.1";
 }
 
 }  // namespace
 
 std::string detect_generation(const checkpoint::Checkpoint& file) {
+  refuse_growing_states(file);
   RR_CHECK_INPUT(file.find("emb.weight") != nullptr, file.path(),
                  ": there is no tensor emb.weight, so these are not RWKV weights in the official names");
-  refuse_growing_states(file);
   const auto has = [&](const char* name) { return any_block_has(file, name); };
   if (has("att.r_k") || has("att.k_k")) return has("ffn.s_emb.weight") ? "rwkv7a" : "rwkv7";
   if (has("att.time_maa_w1")) return "rwkv6";

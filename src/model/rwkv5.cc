@@ -146,11 +146,8 @@ class Rwkv5 : public Network {
 
 void complete_rwkv5_config(const checkpoint::Checkpoint& file, Config& config) {
   const char* const decay = "blocks.0.att.time_decay";
-  if (per_channel(config)) {
-    set_heads_by_shape(file, decay, config);
-  } else {
-    set_heads(file, decay, file.find(decay)->size(), config);
-  }
+  const checkpoint::Tensor& tensor = *file.find(decay);  // without one it would not be an RWKV-5
+  set_heads(file, decay, per_channel(config) ? tensor.shape[0] : tensor.size(), config);
 }
 
 Cost rwkv5_cost(const Config& c, DType operand) {

@@ -40,6 +40,8 @@ TEST(RandomModel, ShapesThatAreNoModelsAreRefused) {
   refused([](RandomModelShape& shape) { shape.vocab = -1; });
   refused([](RandomModelShape& shape) { shape.rank_g = 0; });
   refused([](RandomModelShape& shape) { shape.ffn = -4; });
+  refused([](RandomModelShape& shape) { shape.generation = "rwkv3"; });
+  refused([](RandomModelShape& shape) { shape.generation = "rwkv4", shape.time_state = true; });
   refused([](RandomModelShape& shape) { shape.dtype = DType::i8; });
 }
 

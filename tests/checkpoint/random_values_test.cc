@@ -20,16 +20,42 @@ struct Open {
   std::unique_ptr<Checkpoint> model;
 };
 
+std::vector<Index> without_ones(std::vector<Index> shape) {
+  std::erase(shape, 1);
+  return shape;
+}
+
 TEST(RandomModel, NamesAndShapesAreThoseOfAnOfficialModel) {
-  RandomModelShape shape = small();
-  const auto official = open_checkpoint(golden("v7/model.pth"));
-  const Open random(shape);
-  EXPECT_EQ(random.model->tensors().size(), official->tensors().size());
-  for (const auto& [name, tensor] : official->tensors()) {
-    const Tensor* const ours = random.model->find(name);
-    ASSERT_NE(ours, nullptr) << name;
-    EXPECT_EQ(ours->shape, tensor.shape) << name;
-    EXPECT_EQ(ours->dtype, tensor.dtype) << name;
+  for (const char* folder : {"v4", "v5.0", "v5.1", "v5.2", "v6", "v7"}) {
+    RandomModelShape shape = small();
+    shape.generation = std::string("rwk") + folder;
+    if (shape.generation == "rwkv6") shape.rank_w = 64;
+    const auto official = open_checkpoint(golden(std::string(folder) + "/model.pth"));
+    shape.ffn = official->require("blocks.0.ffn.key.weight", {-1, -1}).shape[0];
+    const Open random(shape);
+    EXPECT_EQ(random.model->tensors().size(), official->tensors().size());
+    for (const auto& [name, tensor] : official->tensors()) {
+      const Tensor* const ours = random.model->find(name);
+      ASSERT_NE(ours, nullptr) << name;
+      EXPECT_EQ(without_ones(ours->shape), without_ones(tensor.shape)) << name;
+      EXPECT_EQ(ours->dtype, tensor.dtype) << name;
+    }
+  }
+}
+
+TEST(RandomModel, MemoryOfEveryGenerationReachesFromTenTokensToAMillion) {
+  for (const char* generation : {"rwkv4", "rwkv5.2", "rwkv6"}) {
+    RandomModelShape shape = small();
+    shape.generation = generation;
+    const Open random(shape);
+    int longest = 0;
+    for (const float decay : floats(*random.model->find("blocks.1.att.time_decay"))) {
+      const double forgets = -std::expm1(-std::exp(decay));  // 1 - w
+      longest += forgets < 1e-3;
+      EXPECT_GT(forgets, 4e-7);
+      EXPECT_LT(forgets, 0.2);
+    }
+    EXPECT_GT(longest, 128 / 2) << generation;
   }
 }
 

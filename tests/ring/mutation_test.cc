@@ -55,11 +55,16 @@ class ForgetfulModel : public model::Model {
   mutable const float* kept_ = nullptr;
 };
 
-class MutationTest : public testing::Test {
+class MutationTest : public testing::TestWithParam<const char*> {
  protected:
   const kernels::KernelTable& kernels_ = kernels::find_backend("auto");
-  std::unique_ptr<model::Model> model_ = test::make_small_model(kernels_, "fp32");
+  std::unique_ptr<model::Model> model_;
   const test::Corpus corpus_{test::random_tokens(640, 3)};
+
+  void SetUp() override {
+    if (std::string(GetParam()) == "rwkv4" && kernels_.wkv4 == nullptr) GTEST_SKIP() << "no kernel for RWKV-4 in this backend yet";
+    model_ = test::make_small_model(kernels_, "fp32", test::small_shape(GetParam()));
+  }
 
   void expect_noticed(Loss loss, Index layer) {
     test::RingRun run;
@@ -78,10 +83,17 @@ class MutationTest : public testing::Test {
   }
 };
 
-TEST_F(MutationTest, ALostStateIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::state, layer); }
-TEST_F(MutationTest, ALostTimeMixRowIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::time_row, layer); }
-TEST_F(MutationTest, ALostChannelMixRowIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::channel_row, layer); }
-TEST_F(MutationTest, TheStateOfAnotherLayerIsNoticed) { expect_noticed(Loss::other_layer, 1); }
+TEST_P(MutationTest, ALostStateIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::state, layer); }
+TEST_P(MutationTest, ALostTimeMixRowIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::time_row, layer); }
+TEST_P(MutationTest, ALostChannelMixRowIsNoticed) { for (Index layer = 0; layer < 3; ++layer) expect_noticed(Loss::channel_row, layer); }
+TEST_P(MutationTest, TheStateOfAnotherLayerIsNoticed) { expect_noticed(Loss::other_layer, 1); }
+
+INSTANTIATE_TEST_SUITE_P(All, MutationTest,
+                         testing::Values("rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7", "rwkv7a"), [](const auto& test) {
+                           std::string name = test.param;
+                           std::ranges::replace(name, '.', '_');
+                           return name;
+                         });
 
 }  // namespace
 }  // namespace riverrun

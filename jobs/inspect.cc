@@ -39,7 +39,8 @@ Json inspect_checkpoint(const std::string& path) {
   out["head_size"] = config.head_size;
   out["ffn"] = config.ffn;
   out["vocab"] = config.vocab;
-  out["ranks"] = {{"decay", config.rank_decay}, {"rate", config.rank_rate}, {"value", config.rank_value}, {"gate", config.rank_gate}};
+  out["ranks"] = {{"decay", config.rank_decay}, {"rate", config.rank_rate}, {"value", config.rank_value}, {"gate", config.rank_gate},
+                  {"shift", config.rank_shift}, {"embed", config.rank_embed}};
   out["weights"] = name_of(config.weights);
   out["parameters"] = config.parameters;
   out["head"] = config.has_head;

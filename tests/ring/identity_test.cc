@@ -52,7 +52,6 @@ class IdentityTest : public testing::TestWithParam<Case> {
 
   void SetUp() override {
     if (GetParam().precision == "bf16" && !kernels_.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products here";
-    if (GetParam().generation == "rwkv4" && kernels_.wkv4 == nullptr) GTEST_SKIP() << "no kernel for RWKV-4 in this backend yet";
     model_ = test::make_small_model(kernels_, GetParam().precision, test::small_shape(GetParam().generation));
   }
 

@@ -62,7 +62,6 @@ class MutationTest : public testing::TestWithParam<const char*> {
   const test::Corpus corpus_{test::random_tokens(640, 3)};
 
   void SetUp() override {
-    if (std::string(GetParam()) == "rwkv4" && kernels_.wkv4 == nullptr) GTEST_SKIP() << "no kernel for RWKV-4 in this backend yet";
     model_ = test::make_small_model(kernels_, "fp32", test::small_shape(GetParam()));
   }
 

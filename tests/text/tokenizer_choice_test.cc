@@ -105,7 +105,9 @@ TEST_F(ChooseTokenizer, KnowsTheSizesOfTheTwoVocabularies) {
     }
   };
   for (const Index rows : {65530, 65536}) expect(rows, kWorld);
+#ifdef RIVERRUN_TEST_NEOX  // else the file, if it is there, cannot be read
   for (const Index rows : {50277, 50304}) expect(rows, "20B_tokenizer.json");
+#endif
   for (const Index rows : {50276, 50305, 65529, 65537}) EXPECT_CONTAINS(refusal(rows), "no known vocabulary");
 }
 

@@ -11,6 +11,7 @@
 #include "jobs/options.h"
 #include "model/model.h"
 #include "output/reader.h"
+#include "text/tokenizer_choice.h"
 
 namespace riverrun::jobs {
 
@@ -23,6 +24,17 @@ bool is_hdf5(const std::string& path) {
   if (std::filesystem::is_directory(path)) return false;  // a model as it lies on the Hub
   const MappedFile file(path);
   return file.bytes().size() >= 8 && std::string(reinterpret_cast<const char*>(file.bytes().data()), 8) == kHdf5Magic;
+}
+
+// What --tokenizer would come to by itself, in words; or why nothing would.
+std::string describe_tokenizer(const std::string& path, const checkpoint::Checkpoint& file, Index rows) {
+  try {
+    const text::TokenizerChoice choice =
+        text::choose_tokenizer({path, "", file.extras().vocabulary, file.extras().vocabulary_kind, rows});
+    return concat(choice.tokenizer->name(), " from ", choice.source, " (", choice.why, ")");
+  } catch (const InputError& error) {
+    return concat("none: ", error.what());
+  }
 }
 
 Json inspect_checkpoint(const std::string& path) {
@@ -47,6 +59,7 @@ Json inspect_checkpoint(const std::string& path) {
   out["embedding_model"] = is_embedding_model(config);
   out["state_bytes"] = model::state_shape(config).bytes();
   out["tensors"] = file->tensors().size();
+  out["tokenizer"] = describe_tokenizer(path, *file, config.vocab);
   return out;
 }
 

@@ -16,38 +16,23 @@ class Sequences {
       segments_.push_back({s, s + 1});
       states_.emplace_back(model.state_shape());
     }
-    pointers_.resize(batch);
+    for (auto& state : states_) pointers_.push_back(&state);
   }
 
   void step() {
     model_.start(*workspace_, ids_, segments_);
-    for (Index layer = 0; layer < model_.config().layers; ++layer) {
-      point([&](model::State& state) { return state.time_row(layer); });
-      model_.mix_time(*workspace_, layer, pointers_.data(), pointers_.data());
-      model_.project(*workspace_, layer);
-      point([&](model::State& state) { return state.parts(layer); });
-      model_.pass_state(*workspace_, layer, 0, model_.state_shape().parts, pointers_.data(), pointers_.data());
-      model_.read_out(*workspace_, layer);
-      point([&](model::State& state) { return state.channel_row(layer); });
-      model_.mix_channel(*workspace_, layer, pointers_.data(), pointers_.data());
-      model_.feed_forward(*workspace_, layer);
-    }
+    model::run_layers(model_, *workspace_, pointers_);
     model_.log_probs(*workspace_, 0, ids_, log_probs_.data());
   }
 
  private:
-  template <class Place>
-  void point(Place place) {
-    for (std::size_t s = 0; s < states_.size(); ++s) pointers_[s] = place(states_[s]);
-  }
-
   const model::Model& model_;
   std::unique_ptr<model::Workspace> workspace_;
   std::vector<TokenId> ids_;
   std::vector<float> log_probs_;
   std::vector<kernels::Segment> segments_;
   std::vector<model::State> states_;
-  std::vector<float*> pointers_;
+  std::vector<model::State*> pointers_;
 };
 
 }  // namespace

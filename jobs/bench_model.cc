@@ -112,20 +112,12 @@ std::vector<TokenId> made_up_tokens(Index count, Index vocab) {
 
 void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
                 model::State& state) {
-  const Index parts = model.state_shape().parts;
+  model::State* const states[] = {&state};
   for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(block_tokens)) {
     const auto block = ids.subspan(first, std::min(static_cast<std::size_t>(block_tokens), ids.size() - first));
     const kernels::Segment segment{0, static_cast<Index>(block.size())};
     model.start(workspace, block, {&segment, 1});
-    for (Index layer = 0; layer < model.config().layers; ++layer) {
-      float *const wkv = state.parts(layer), *const time_row = state.time_row(layer), *const channel_row = state.channel_row(layer);
-      model.mix_time(workspace, layer, &time_row, &time_row);
-      model.project(workspace, layer);
-      model.pass_state(workspace, layer, 0, parts, &wkv, &wkv);
-      model.read_out(workspace, layer);
-      model.mix_channel(workspace, layer, &channel_row, &channel_row);
-      model.feed_forward(workspace, layer);
-    }
+    model::run_layers(model, workspace, states);
   }
 }
 

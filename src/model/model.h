@@ -68,6 +68,8 @@ class Model {
 
   // After the last layer. The final LayerNorm of rows [first, first + rows) into `hidden` [rows, D], fp32.
   virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
+  // Logits of the token after each of rows [first, first + rows): `logits` [rows, V], fp32. Needs a head.
+  virtual void logits(Workspace& workspace, Index first, Index rows, float* logits) const = 0;
   // Natural-log probability of targets[i] after row first + i. Needs a head.
   virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
 
@@ -91,6 +93,10 @@ struct LoadOptions {
 // missing, misshapen or unknown, when a head is needed but not there, or the precision cannot be had on this machine.
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options);
+
+// Takes a block that start() has taken in through all layers, without a ring. states[i] holds what came before segment i
+// and receives what comes after it.
+void run_layers(const Model& model, Workspace& workspace, std::span<State* const> states);
 
 // What can be said from names and shapes, without reading the weights.
 Config read_config(const checkpoint::Checkpoint& file);

@@ -78,15 +78,20 @@ void Network::hidden(Workspace& workspace, Index first, Index rows, float* out) 
   final_norm(shared(workspace), first, rows, out, DType::f32);
 }
 
+void Network::logits(Workspace& workspace, Index first, Index rows, float* out) const {
+  auto& ws = shared(workspace);
+  RR_CHECK(head_ != nullptr, "logits without a head");
+  final_norm(ws, first, rows, ws.mix[0].data(), precision_);
+  kernels_.matmul({rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none}, ws.stream);
+}
+
 void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {
   auto& ws = shared(workspace);
-  RR_CHECK(head_ != nullptr, "log_probs without a head");
   if (ws.logits.size() == 0) ws.logits = Array<float>(kLogitRows * config_.vocab);
   const Index total = static_cast<Index>(targets.size());
   for (Index done = 0; done < total; done += kLogitRows) {
     const Index rows = std::min(kLogitRows, total - done);
-    final_norm(ws, first + done, rows, ws.mix[0].data(), precision_);
-    kernels_.matmul({rows, ws.mix[0].data(), head_.get(), ws.logits.data(), DType::f32, Epilogue::none}, ws.stream);
+    logits(ws, first + done, rows, ws.logits.data());
     kernels_.log_prob({rows, config_.vocab, ws.logits.data(), targets.data() + done, out + done}, ws.stream);
   }
 }

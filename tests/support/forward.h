@@ -24,17 +24,8 @@ inline Forward forward(const model::Model& model, const std::vector<TokenId>& to
   for (const Index count : cuts) {
     const kernels::Segment segment{0, count};
     model.start(*workspace, std::span(tokens).subspan(first, count), {&segment, 1});
-    for (Index layer = 0; layer < model.config().layers; ++layer) {
-      float* const parts = state.parts(layer);
-      float* const time_row = state.time_row(layer);
-      float* const channel_row = state.channel_row(layer);
-      model.mix_time(*workspace, layer, &time_row, &time_row);
-      model.project(*workspace, layer);
-      model.pass_state(*workspace, layer, 0, model.state_shape().parts, &parts, &parts);
-      model.read_out(*workspace, layer);
-      model.mix_channel(*workspace, layer, &channel_row, &channel_row);
-      model.feed_forward(*workspace, layer);
-    }
+    model::State* const states[] = {&state};
+    model::run_layers(model, *workspace, states);
     model.hidden(*workspace, 0, count, out.hidden.data() + first * D);
     const Index scored = std::min(count, T - 1 - first);
     if (scores && scored > 0) {

@@ -1,8 +1,8 @@
 // Plan: which rank computes which tokens, in which order. Made before any computation; knows no MPI and no model.
 //
 // A document is cut from its own first token into slices of `block_tokens`; one of that length or shorter is never
-// cut. So where a document is cut depends on the document and the block size alone, and which rank computes a block
-// never enters the arithmetic. Blocks are placed by a list schedule: whenever a rank is free it takes the ready
+// cut. Where sections are asked for, it is also cut at the end of each. So where a document is cut depends on the
+// document, the block size and the sections alone, and which rank computes a block never enters the arithmetic. Blocks are placed by a list schedule: whenever a rank is free it takes the ready
 // block of the first document in a fixed order, started documents first, then longest first (docs/ring.md).
 #pragma once
 
@@ -43,11 +43,22 @@ struct CostModel {
   Index state_percent = 10;   // share of a layer that waits for the incoming state
 };
 
+// Sections of a document: the first ends after `tokens` tokens of its sequence, each later one after `between` + `tokens`
+// more, where `between` tokens stand between two sections; the last with the document.
+struct Sections {
+  Index tokens = 0;   // 0: the document is one section
+  Index between = 0;
+
+  // The end of the section that `token` lies in, or of the next one when it lies between two; not limited by the document.
+  Index end_after(Index token) const { return token < tokens ? tokens : tokens + ((token - tokens) / (tokens + between) + 1) * (tokens + between); }
+};
+
 struct Options {
   int ranks = 1;
   Index block_tokens = 512;            // B; a multiple of `chunk_tokens`
   Index chunk_tokens = 16;               // C: what every backend cuts a document into, from its start
   Index max_slices_per_block = 1024;   // bounds what a block of many short documents keeps per slice
+  Sections sections;
   CostModel cost;
 };
 

@@ -35,9 +35,26 @@ void check(const Options& options) {
                  " tokens between 1 and 2^32; choose another --block-tokens");
   RR_CHECK_INPUT(options.max_slices_per_block >= 1, "a block holds at least one slice, not ",
                  options.max_slices_per_block);
+  RR_CHECK_INPUT(options.sections.tokens >= 0 && options.sections.tokens <= Index{1} << 40 && options.sections.between >= 0 &&
+                     options.sections.between <= Index{1} << 40,
+                 "sections of ", options.sections.tokens, " tokens with ", options.sections.between, " between them");
   RR_CHECK_INPUT(cost.layers >= 1 && cost.block_overhead >= 0 && cost.hop >= 0 && cost.state_percent >= 0 &&
                      cost.state_percent <= 100,
                  "the cost model needs layers >= 1, block overhead and hop >= 0, a state share of 0 to 100 percent");
+}
+
+// The length of the slice at `first` of a document of `tokens`.
+Index slice_tokens(const Options& options, Index tokens, Index first) {
+  Index end = std::min(first + options.block_tokens, tokens);
+  if (options.sections.tokens > 0) end = std::min(end, options.sections.end_after(first));
+  return end - first;
+}
+
+Index count_slices(const Options& options, Index tokens) {
+  if (options.sections.tokens == 0) return (tokens + options.block_tokens - 1) / options.block_tokens;
+  Index slices = 0;
+  for (Index first = 0; first < tokens; first += slice_tokens(options, tokens, first)) ++slices;
+  return slices;
 }
 
 // Fills shared blocks with the short documents in input order.
@@ -75,9 +92,9 @@ Cut cut_documents(const std::vector<Index>& lengths, const Options& options) {
     const Index tokens = lengths[document];
     RR_CHECK_INPUT(tokens >= 0, "document ", document, " has ", tokens, " tokens");
     cut.tokens += tokens;
-    if (tokens > options.block_tokens) {
+    if (slice_tokens(options, tokens, 0) < tokens) {
       cut.units.push_back({.document = document, .tokens = tokens});
-      cut.blocks += (tokens + options.block_tokens - 1) / options.block_tokens;
+      cut.blocks += count_slices(options, tokens);
     } else if (tokens > 0) {
       packer.add(document, tokens);
     }
@@ -128,7 +145,7 @@ class Schedule {
   // When the next block of the document could start without stalling: a lag after this one, and, being shorter,
   // no earlier than it needs to end a lag after this one's end. Until then its rank has better things to do.
   Index ready_after(const Block& block, const Unit& unit) const {
-    const Index next = std::min(plan_.options.block_tokens, unit.tokens - unit.placed);
+    const Index next = slice_tokens(plan_.options, unit.tokens, unit.placed);
     return std::max(block.start, block.end - cost_.layers * (next + cost_.block_overhead)) + lag(block);
   }
 
@@ -160,7 +177,7 @@ class Schedule {
                           cut_.short_slices.begin() + unit.slices_end);
       block.tokens = unit.tokens;
     } else {
-      block.tokens = std::min(plan_.options.block_tokens, unit.tokens - unit.placed);
+      block.tokens = slice_tokens(plan_.options, unit.tokens, unit.placed);
       block.slices = {{unit.document, unit.placed, block.tokens, unit.placed + block.tokens == unit.tokens}};
       unit.placed += block.tokens;
       if (!block.slices[0].last) block.edge_out = plan_.edges++;

@@ -64,6 +64,19 @@ double* Carry::sums() const {
   return reinterpret_cast<double*>(memory_.data() + layout_.offset(layout_.sums()) + sizeof(Header));
 }
 
+void Carry::copy_to(model::State& state) const {
+  const auto copy = [this](Index message, float* to) {
+    std::memcpy(to, floats(message), static_cast<std::size_t>(layout_.payload_bytes(message)));
+  };
+  for (Index layer = 0; layer < state.shape().layers; ++layer) {
+    for (Index group = 0; group < layout_.groups(); ++group) {
+      copy(layout_.state(layer, group), state.parts(layer) + layout_.first_part(group) * state.shape().part_floats);
+    }
+    if (layer > 0) copy(layout_.time_row(layer), state.time_row(layer));
+    copy(layout_.channel_row(layer), state.channel_row(layer));
+  }
+}
+
 std::span<std::byte> Carry::message(Index message) const {
   return {memory_.data() + layout_.offset(message), sizeof(Header) + static_cast<std::size_t>(layout_.payload_bytes(message))};
 }

@@ -54,6 +54,7 @@ class Carry {
 
   float* floats(Index message) const;
   double* sums() const;
+  void copy_to(model::State& state) const;  // all but the time-mix row of layer 0, which is not in a carry
   std::span<std::byte> message(Index message) const;  // header and payload, as sent
 
   // Writes the header over a finished payload / checks what has arrived against what was expected: Error naming

@@ -12,6 +12,8 @@ namespace {
 struct Fixed {
   Index document, tokens, last, finite, first_score, first_window;
   Index sizes[4];
+  Index section, stop_reason;  // of a written text; a section of -1: none
+  Index text_tokens, text_bytes;
 };
 
 auto arrays(auto& result) {
@@ -21,8 +23,13 @@ auto arrays(auto& result) {
 }  // namespace
 
 std::vector<std::byte> pack(const SliceResult& result) {
-  Fixed fixed{result.document, result.tokens, result.last, result.finite, result.first_score, result.first_window, {}};
+  Fixed fixed{result.document, result.tokens, result.last, result.finite, result.first_score, result.first_window, {}, -1, 0, 0, 0};
   std::size_t bytes = sizeof fixed;
+  if (const auto& written = result.written) {
+    fixed.section = written->section, fixed.stop_reason = written->stop_reason;
+    fixed.text_tokens = std::ssize(written->tokens), fixed.text_bytes = std::ssize(written->text);
+    bytes += written->tokens.size() * sizeof(TokenId) + written->text.size();
+  }
   const auto parts = arrays(result);
   for (std::size_t i = 0; i < parts.size(); ++i) {
     fixed.sizes[i] = static_cast<Index>(parts[i]->size());
@@ -31,10 +38,14 @@ std::vector<std::byte> pack(const SliceResult& result) {
   std::vector<std::byte> out(bytes);
   std::memcpy(out.data(), &fixed, sizeof fixed);
   std::byte* at = out.data() + sizeof fixed;
-  for (const auto* part : parts) {
-    if (part->empty()) continue;
-    std::memcpy(at, part->data(), part->size() * sizeof(float));
-    at += part->size() * sizeof(float);
+  const auto put = [&at](const void* from, std::size_t size) {
+    if (size != 0) std::memcpy(at, from, size);
+    at += size;
+  };
+  for (const auto* part : parts) put(part->data(), part->size() * sizeof(float));
+  if (const auto& written = result.written) {
+    put(written->tokens.data(), written->tokens.size() * sizeof(TokenId));
+    put(written->text.data(), written->text.size());
   }
   return out;
 }
@@ -51,14 +62,22 @@ SliceResult unpack(std::span<const std::byte> bytes) {
   result.first_score = fixed.first_score;
   result.first_window = fixed.first_window;
   std::size_t at = sizeof fixed;
+  const auto get = [&](auto& values, Index count) {
+    const std::size_t element = sizeof(values[0]);
+    RR_CHECK(count >= 0 && count <= static_cast<Index>((bytes.size() - at) / element), "a result that is cut short");
+    const auto size = static_cast<std::size_t>(count);
+    values.resize(size);
+    if (size != 0) std::memcpy(values.data(), bytes.data() + at, size * element);
+    at += size * element;
+  };
   const auto parts = arrays(result);
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    const auto left = static_cast<Index>((bytes.size() - at) / sizeof(float));
-    RR_CHECK(fixed.sizes[i] >= 0 && fixed.sizes[i] <= left, "a result that is cut short");
-    const auto size = static_cast<std::size_t>(fixed.sizes[i]);
-    parts[i]->resize(size);
-    if (size != 0) std::memcpy(parts[i]->data(), bytes.data() + at, size * sizeof(float));
-    at += size * sizeof(float);
+  for (std::size_t i = 0; i < parts.size(); ++i) get(*parts[i], fixed.sizes[i]);
+  if (fixed.section >= 0) {
+    WrittenText& written = result.written.emplace();
+    written.section = fixed.section;
+    written.stop_reason = static_cast<std::uint8_t>(fixed.stop_reason);
+    get(written.tokens, fixed.text_tokens);
+    get(written.text, fixed.text_bytes);
   }
   RR_CHECK(at == bytes.size(), "a result with bytes left over");
   return result;

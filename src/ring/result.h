@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "core/types.h"
@@ -25,7 +28,17 @@ struct Request {
   bool sums() const { return (embedding || window > 0) && pool == Pool::mean; }
 };
 
-// What one slice adds to its document's results. A document is done when the results of all its slices are in.
+// A text written from the state after a slice (fork.h).
+struct WrittenText {
+  Index section = 0;             // number of the section, within the document
+  std::vector<TokenId> tokens;
+  std::string text;
+  std::uint8_t stop_reason = 0;  // generate::StopReason
+
+  bool operator==(const WrittenText&) const = default;
+};
+
+// What one slice, or the text written after it, adds to its document's results. A document is done when all of them are in.
 struct SliceResult {
   Index document = 0;
   Index tokens = 0;                // of the sequence, in this slice
@@ -37,6 +50,7 @@ struct SliceResult {
   std::vector<float> windows;      // [completed, D]
   std::vector<float> embedding;    // [D], with the last slice
   std::vector<float> state;        // model::State::values(), with the last slice
+  std::optional<WrittenText> written;  // then tokens is 0, and all of the above but document and finite is empty
 
   bool operator==(const SliceResult&) const = default;
 };

@@ -22,7 +22,9 @@ class Runner {
         workspace_(model_.make_workspace(plan_.options.block_tokens, stream)),
         readout_(model_, job.kernels, job.request, plan_.options.block_tokens, stream) {
     if (transport.rank() == 0) {
-      for (const plan::Block& block : plan_.blocks) results_due_ += static_cast<Index>(block.slices.size());
+      for (const plan::Block& block : plan_.blocks) {
+        for (const plan::Slice& slice : block.slices) results_due_ += forks(slice) ? 2 : 1;
+      }
     }
   }
 
@@ -34,16 +36,19 @@ class Runner {
       // The next carry may be on its way before this block is done: have its receives posted.
       if (i + 1 < mine.size()) desk_.expect(mine[i + 1]);
       run_block(mine[i]);
+      if (job_.fork) run_fork([&] { job_.fork->between_blocks(outlet_); });
     }
     const auto last_block_end = Clock::now();
-    const double waited = waits_.seconds();
+    const double waited = waits_.seconds(), forked = statistics_.fork_seconds;
     desk_.drain();
+    if (job_.fork) run_fork([&] { job_.fork->finish(transport_, job_.timeout, outlet_); });
     wait([&] { return transport_.results_in_flight() == 0; }, "rank 0 to take the last results");
     if (transport_.rank() == 0) finish_results();
     statistics_.total_seconds = seconds_since(begin_);
-    statistics_.tail_seconds = seconds_since(last_block_end);
+    statistics_.tail_seconds = seconds_since(last_block_end) - (statistics_.fork_seconds - forked);
     statistics_.wait_seconds = waited;
-    statistics_.compute_seconds = statistics_.total_seconds - statistics_.tail_seconds - statistics_.wait_seconds - statistics_.send_seconds;
+    statistics_.compute_seconds = statistics_.total_seconds - statistics_.tail_seconds - statistics_.wait_seconds -
+                                  statistics_.send_seconds - statistics_.fork_seconds;
     statistics_.bytes_sent = desk_.bytes_sent();
     return statistics_;
   }
@@ -73,8 +78,8 @@ class Runner {
       next_ids_.insert(next_ids_.end(), ids.begin() + 1, ids.end());
       if (slice.last) next_ids_.push_back(-1);
       segments_.push_back({begin, begin + slice.tokens});
-      if (job_.request.states && slice.last) states_.push_back(std::make_unique<model::State>(model_.state_shape()));
-      else states_.push_back(nullptr);
+      const bool keep = slice.last && (job_.request.states || forks(slice));
+      states_.push_back(keep ? std::make_unique<model::State>(model_.state_shape()) : nullptr);
     }
     const auto first = block.slices.front();
     if (in_) previous_id_ = job_.tokens(first.document, first.first_token - 1, 1)[0];
@@ -130,16 +135,40 @@ class Runner {
     });
     if (sums) hand_on(layout_.sums());
     for (std::size_t i = 0; i < results_.size(); ++i) {
-      if (states_[i]) {
+      if (states_[i] && job_.request.states) {
         results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
         results_[i].finite = results_[i].finite && all_finite(results_[i].state);
       }
-      transport_.post_result(pack(results_[i]));
+      post(results_[i]);
       results_[i] = {};
+      if (forks(block.slices[i])) job_.fork->take(block.slices[i], states_[i] ? std::move(states_[i]) : state_handed_on());
       states_[i].reset();
-      wait([&] { return transport_.results_in_flight() < kResultBytesInFlight; }, "rank 0 to take results");
     }
     take_results();
+  }
+
+  void post(const SliceResult& result) {
+    transport_.post_result(pack(result));
+    wait([&] { return transport_.results_in_flight() < kResultBytesInFlight; }, "rank 0 to take results");
+  }
+
+  bool forks(const plan::Slice& slice) const { return job_.fork && job_.fork->wants(slice); }
+
+  template <class Body>
+  void run_fork(Body body) {
+    const auto begin = Clock::now();
+    const double waited = waits_.seconds();
+    body();
+    statistics_.fork_seconds += seconds_since(begin) - (waits_.seconds() - waited);
+    if (job_.trace) job_.trace->add("fork", "compute", begin, Clock::now(), number_, -1);
+  }
+
+  // A copy of the state in the carry that this block hands on.
+  std::unique_ptr<model::State> state_handed_on() {
+    auto state = std::make_unique<model::State>(model_.state_shape());
+    out_->copy_to(*state);
+    model_.first_layer_row(*workspace_, ids_.back(), state->time_row(0));
+    return state;
   }
 
   // The buffer for layer 0's time-mix row, which does not travel.
@@ -168,11 +197,12 @@ class Runner {
     return in_->floats(message);
   }
 
-  // Where each segment finds what came before it: a document's first slice in the model's tuned state, if it has one,
-  // the first segment of a block that continues a document in the incoming carry.
+  // Where each segment finds what came before it: a document's first slice in the job's or the model's own state, if there
+  // is one, the first segment of a block that continues a document in the incoming carry.
   template <class Place, class Receive>
   void point_in(Place place, Receive receive) {
-    if (model_.has_tuned_state()) std::fill(pointers_in_.begin(), pointers_in_.end(), place(model_.initial_state()));
+    const model::State* start = job_.start ? job_.start : model_.has_tuned_state() ? &model_.initial_state() : nullptr;
+    if (start) std::fill(pointers_in_.begin(), pointers_in_.end(), place(*start));
     if (in_) pointers_in_[0] = receive();
   }
 
@@ -246,6 +276,13 @@ class Runner {
   std::vector<float*> pointers_out_;
   std::vector<SliceResult> results_;
   Array<float> first_row_;
+
+  const Fork::Outlet outlet_{[this](SliceResult result) { post(result); },
+                             [this] {
+                               transport_.note_step();
+                               transport_.progress();
+                               take_results();
+                             }};
 };
 
 }  // namespace

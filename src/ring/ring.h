@@ -10,6 +10,7 @@
 #include "model/model.h"
 #include "plan/plan.h"
 #include "ring/carry.h"
+#include "ring/fork.h"
 #include "ring/readout.h"
 #include "ring/result.h"
 #include "transport/transport.h"
@@ -30,15 +31,18 @@ struct Job {
   // Rank 0: called as results come in, from its own thread, with the share of time it has computed so far, in [0, 1].
   std::function<void(SliceResult result, double efficiency)> on_result;
   Trace* trace = nullptr;
+  const model::State* start = nullptr;  // what every document starts from, in place of the model's initial state
+  Fork* fork = nullptr;
 };
 
-// Where one rank's time went: total = compute + send + wait + tail. Rank 0's writing of results counts as compute.
+// Where one rank's time went: total = compute + fork + send + wait + tail. Rank 0's writing of results counts as compute.
 struct Statistics {
   double compute_seconds = 0;
   double state_seconds = 0;  // of the former: in the recurrence, between receiving a state and sending the next one
+  double fork_seconds = 0;   // in Job::fork, its waiting for other ranks included
   double send_seconds = 0;   // sealing carries and posting them
   double wait_seconds = 0;   // for carries, and for room to send, while there were blocks to do
-  double tail_seconds = 0;   // after the rank's last block: until its carries and results were taken
+  double tail_seconds = 0;   // after the rank's last block and without Job::fork: until its carries and results were taken
   double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
 };

@@ -105,6 +105,34 @@ TEST(Cut, DependsOnTheDocumentAndTheBlockSizeAlone) {
   }
 }
 
+// A section ends where a slice ends, and sections move no other cut further than to the next section's end.
+TEST(Cut, EverySectionEndsWithASlice) {
+  for (const Sections sections : {Sections{100, 0}, Sections{100, 7}, Sections{16, 0}, Sections{1000, 3}, Sections{64, 500}}) {
+    for (const Index length : {1, 15, 16, 99, 100, 101, 107, 108, 207, 208, 5000}) {
+      Options options;
+      options.ranks = 3, options.block_tokens = 64, options.sections = sections;
+      const Plan plan = make_plan({length, 40}, options);
+      Index at = 0, next_end = sections.tokens;
+      for (const Block& block : plan.blocks) {
+        for (const Slice& slice : block.slices) {
+          if (slice.document != 0) continue;
+          ASSERT_EQ(slice.first_token, at);
+          at += slice.tokens;
+          EXPECT_LE(slice.tokens, options.block_tokens);
+          EXPECT_LE(at, next_end) << "a slice goes beyond the end of a section";
+          if (at == next_end) {
+            next_end += sections.between + sections.tokens;
+            continue;
+          }
+          EXPECT_TRUE(slice.last || slice.tokens == options.block_tokens) << "cut at " << at << " for no reason";
+        }
+      }
+      EXPECT_EQ(at, length);
+      EXPECT_EQ(find_deadlock(plan, 5, 2), "");
+    }
+  }
+}
+
 TEST(Pack, ShortDocumentsShareBlocksInInputOrder) {
   // A long document in between does not close the shared block.
   const Plan plan = make_plan({30, 20, 10, kBlock + 1, 4, 1, 63}, options_for(1));

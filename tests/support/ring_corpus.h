@@ -1,8 +1,12 @@
 // A corpus of token ids through the ring on rank-threads, and its results put together per document.
 #pragma once
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cstring>
+#include <functional>
+#include <map>
 #include <vector>
 
 #include "plan/plan.h"
@@ -16,6 +20,7 @@ using Corpus = std::vector<std::vector<TokenId>>;
 struct DocumentResult {
   std::vector<float> scores, windows, embedding, state;
   Index tokens = 0;
+  std::map<Index, ring::WrittenText> written;  // by section
 };
 
 struct RingRun {
@@ -23,6 +28,9 @@ struct RingRun {
   Index block_tokens = 64;
   ring::Request request;
   double timeout_seconds = 60;
+  plan::Sections sections = {};
+  const model::State* start = nullptr;
+  std::function<std::unique_ptr<ring::Fork>()> make_fork = {};  // one per rank
 };
 
 // Bits, not values: NaN is equal to itself, and 0 is not -0.
@@ -31,7 +39,7 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 }
 inline bool same_bits(const DocumentResult& a, const DocumentResult& b) {
   return same_bits(a.scores, b.scores) && same_bits(a.windows, b.windows) && same_bits(a.embedding, b.embedding) &&
-         same_bits(a.state, b.state) && a.tokens == b.tokens;
+         same_bits(a.state, b.state) && a.tokens == b.tokens && a.written == b.written;
 }
 
 class ResultCollector {
@@ -41,6 +49,10 @@ class ResultCollector {
   void take(const ring::SliceResult& slice) {
     DocumentResult& document = results_.at(slice.document);
     document.tokens += slice.tokens;
+    if (slice.written) {
+      EXPECT_TRUE(document.written.emplace(slice.written->section, *slice.written).second) << "section " << slice.written->section;
+      return;
+    }
     place(document.scores, slice.first_score, slice.scores);
     place(document.windows, slice.first_window * channels_, slice.windows);
     if (slice.last) document.embedding = slice.embedding, document.state = slice.state;
@@ -59,13 +71,15 @@ class ResultCollector {
   Index channels_;
 };
 
-inline plan::Plan plan_corpus(const Corpus& corpus, const model::Model& model, int ranks, Index block_tokens) {
+inline plan::Plan plan_corpus(const Corpus& corpus, const model::Model& model, int ranks, Index block_tokens,
+                              plan::Sections sections = {}) {
   std::vector<Index> lengths;
   for (const auto& document : corpus) lengths.push_back(static_cast<Index>(document.size()));
   plan::Options options;
   options.ranks = ranks;
   options.block_tokens = block_tokens;
   options.cost.layers = model.config().layers;
+  options.sections = sections;
   return plan::make_plan(lengths, options);
 }
 
@@ -76,14 +90,16 @@ inline void run_rank(const Corpus& corpus, const plan::Plan& plan, const model::
   const auto tokens = [&](Index document, Index first, Index count) {
     return std::span<const TokenId>(corpus[document]).subspan(first, count);
   };
+  const auto fork = run.make_fork ? run.make_fork() : nullptr;
   const auto timeout = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(run.timeout_seconds));
-  const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); }};
+  const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); },
+                      nullptr, run.start, fork.get()};
   ring::run(job, transport, {DeviceKind::cpu, &pool, nullptr});
 }
 
 inline std::vector<DocumentResult> run_corpus(const Corpus& corpus, const model::Model& model, const kernels::KernelTable& kernels,
                                               const RingRun& run) {
-  const plan::Plan plan = plan_corpus(corpus, model, run.ranks, run.block_tokens);
+  const plan::Plan plan = plan_corpus(corpus, model, run.ranks, run.block_tokens, run.sections);
   ResultCollector collector(corpus.size(), model.config().channels);
   transport::run_ranks(run.ranks > 1 ? "threads" : "self", {run.ranks}, [&](transport::Transport& transport) {
     run_rank(corpus, plan, model, kernels, run, transport, collector);

@@ -10,6 +10,7 @@
 
 #include "core/stream.h"
 #include "core/types.h"
+#include "core/weight_storage.h"
 
 namespace riverrun::kernels {
 
@@ -33,11 +34,13 @@ class PackedMatrix {
 };
 
 // Where the weights are read from: W[n][k] is element n * row_stride + k * col_stride of `data`, so that a matrix
-// stored [in, out] is packed by swapping the strides.
+// stored [in, out] is packed by swapping the strides. `storage` gives the memory of what is packed; when it is filled, nothing
+// is read.
 struct MatrixSource {
   const void* data;
   DType type;  // f32, bf16 or f16
   Index rows, cols, row_stride, col_stride;
+  WeightStorage* storage = &private_weights();
 };
 
 struct MatmulArgs {

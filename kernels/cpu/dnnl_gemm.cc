@@ -78,6 +78,11 @@ struct Blocking {
   std::vector<Index> inner;  // sizes and dimensions of the inner blocks
   Index row_stride, column_stride;
   bool operator==(const Blocking&) const = default;
+  std::string text() const {
+    std::string text = concat(row_stride, ",", column_stride);
+    for (const Index part : inner) text += concat(",", part);
+    return text;
+  }
 };
 
 Blocking blocking_of(const dnnl::memory::desc& desc) {
@@ -172,7 +177,7 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
   const auto whole = weights_of(n, k, type);
   const Blocking blocking = blocking_of(whole);
   const auto bytes = static_cast<Index>(whole.get_size());
-  const PackedLayout uncut = {bytes, n, bytes};
+  const PackedLayout uncut = {bytes, n, bytes, blocking.text()};
   const Index granule = blocking.column_block;
   if (granule == 1 || n <= granule) return uncut;
   for (Index width = granule; width <= std::min(n, granule * kMostGranules); width *= 2) {
@@ -180,7 +185,7 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
       if (columns != 0 && blocking_of(weights_of(columns, k, type)) != blocking) return uncut;
     }
   }
-  return {bytes, granule, blocking.column_stride * size_of(type)};
+  return {bytes, granule, blocking.column_stride * size_of(type), blocking.text()};
 }
 
 void pack_slab(const void* w, Index row_stride, Index col_stride, Index n, Index k, DType type,

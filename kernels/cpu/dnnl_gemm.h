@@ -5,6 +5,7 @@
 #pragma once
 
 #include <compare>
+#include <string>
 
 #include "core/types.h"
 
@@ -42,6 +43,7 @@ struct PackedLayout {
   Index bytes;
   Index granule;
   Index granule_bytes;
+  std::string blocking;  // strides and inner blocks, in words: what tells layouts of the same size apart
 };
 inline constexpr Index kMostGranules =
     16;  // a slab is granule * 2^j columns, up to this many granules, or the rest

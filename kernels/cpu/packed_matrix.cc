@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <string>
 #include <vector>
 
+#include "core/buffer.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "kernels/cpu/convert.h"
@@ -33,6 +35,11 @@ PostOp post_op_of(Epilogue epilogue) {
     default:
       return PostOp::none;
   }
+}
+
+// What oneDNN's bytes mean depends on more than their number.
+std::string layout_text(Index rows, Index cols, DType operand, const PackedLayout& layout) {
+  return concat("cpu ", name_of(operand), " ", rows, " x ", cols, " in oneDNN's layout ", layout.blocking);
 }
 
 std::byte* scratch_of(Buffer& buffer, Index bytes) {
@@ -89,7 +96,8 @@ CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool
       cols_(source.cols),
       type_(operand),
       layout_(packed_layout(rows_, cols_, operand)),
-      data_(layout_.bytes) {
+      data_(source.storage->take(layout_.bytes, layout_text(rows_, cols_, operand, layout_))) {
+  if (source.storage->filled()) return;
   const Index width = sliceable() ? 4 * layout_.granule : rows_;
   std::vector<Buffer> converted(pool.threads());
   pool.run((rows_ + width - 1) / width, [&](Index strip, int worker) {

@@ -1,7 +1,7 @@
 // CpuMatrix: weights in oneDNN's layout; and one task of a product with them.
 #pragma once
 
-#include "core/buffer.h"
+#include "core/weight_storage.h"
 #include "kernels/cpu/dnnl_gemm.h"
 #include "kernels/matmul.h"
 
@@ -36,7 +36,7 @@ class CpuMatrix final : public PackedMatrix {
   Index rows_, cols_;
   DType type_;
   PackedLayout layout_;
-  Buffer data_;
+  WeightMemory data_;
   bool fixed_panels_ = false;
 };
 

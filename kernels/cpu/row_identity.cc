@@ -6,6 +6,7 @@
 #include <mutex>
 #include <tuple>
 
+#include "core/buffer.h"
 #include "core/error.h"
 #include "core/log.h"
 

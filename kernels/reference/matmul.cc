@@ -1,7 +1,6 @@
 #include <cmath>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/error.h"
 #include "kernels/reference/table.h"
 
@@ -13,13 +12,19 @@ namespace {
 class PlainMatrix final : public PackedMatrix {
  public:
   PlainMatrix(const MatrixSource& source, DType operand)
-      : rows_(source.rows), cols_(source.cols), type_(operand), data_(rows_ * cols_) {
+      : rows_(source.rows),
+        cols_(source.cols),
+        type_(operand),
+        data_(source.storage->take(rows_ * cols_ * Index{sizeof(float)},
+                                   concat("reference ", name_of(operand), " ", rows_, " x ", cols_))) {
+    if (source.storage->filled()) return;
+    auto* const data = reinterpret_cast<float*>(data_.data());
     for (Index n = 0; n < rows_; ++n) {
       for (Index k = 0; k < cols_; ++k) {
         alignas(float) std::byte bits[sizeof(float)];  // room for any operand type
         store_float(bits, operand, 0,
                     load_float(source.data, source.type, n * source.row_stride + k * source.col_stride));
-        data_[n * cols_ + k] = load_float(bits, operand, 0);
+        data[n * cols_ + k] = load_float(bits, operand, 0);
       }
     }
   }
@@ -27,13 +32,13 @@ class PlainMatrix final : public PackedMatrix {
   Index rows() const override { return rows_; }
   Index cols() const override { return cols_; }
   DType type() const override { return type_; }
-  Index bytes() const override { return data_.size() * Index{sizeof(float)}; }
-  const float* row(Index n) const { return data_.data() + n * cols_; }
+  Index bytes() const override { return data_.bytes(); }
+  const float* row(Index n) const { return reinterpret_cast<const float*>(data_.data()) + n * cols_; }
 
  private:
   Index rows_, cols_;
   DType type_;
-  Array<float> data_;
+  WeightMemory data_;
 };
 
 double apply(Epilogue epilogue, double product, double before) {

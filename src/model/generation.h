@@ -15,6 +15,7 @@ struct LoadArgs {
   DType operand;         // of matrix products
   bool need_head;        // pack the head
   const State* initial;  // a tuned initial state, or null
+  WeightStorage& storage;
 };
 
 struct Generation {

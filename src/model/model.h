@@ -87,6 +87,7 @@ struct LoadOptions {
   std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
   bool need_head = false;          // pack the head: scoring and generating
   std::string initial_state;       // a file of blocks.l.att.time_state tensors; empty: the checkpoint's own, if any
+  WeightStorage* storage = &private_weights();  // of matrices and tables; a filled one must have been filled by such a load
 };
 
 // Reads and packs the weights of a checkpoint of any known generation for `kernels`. InputError when tensors are

@@ -107,7 +107,7 @@ class Network : public Model {
  private:
   void final_norm(WS& ws, Index first, Index rows, void* out, DType type) const;
 
-  Buffer embedding_;
+  WeightMemory embedding_;
   DType embedding_type_ = DType::f32;
   Norm ln0_;  // empty when it has been applied to the embedding already
   Norm ln_out_;
@@ -118,7 +118,7 @@ class Network : public Model {
 // Generation::load of a Network.
 template <class Rwkv>
 std::unique_ptr<Model> load_network(const LoadArgs& args) {
-  WeightLoader load(args.file, args.kernels, args.operand, args.stream);
+  WeightLoader load(args.file, args.kernels, args.operand, args.stream, args.storage);
   return std::make_unique<Rwkv>(args, load);
 }
 

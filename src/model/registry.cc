@@ -77,7 +77,7 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
   const Generation& generation = find_generation(config.generation, path);
   const auto initial = choose_initial_state(*file, generation, config, options.initial_state);
   return generation.load({*file, config, kernels, stream, choose_precision(options.precision, config, kernels), options.need_head,
-                          initial ? &*initial : nullptr});
+                          initial ? &*initial : nullptr, *options.storage});
 }
 
 }  // namespace riverrun::model

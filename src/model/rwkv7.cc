@@ -20,7 +20,7 @@ enum Lerp { kR, kW, kK, kV, kA, kG, kLerps };
 // k = relu(K x_k)^2 is multiplied with s2 (E (s1 x)) + s0, where E = s_emb[token] + s_emb_x LN0(emb[token]) is [R, R] and
 // x is not shifted.
 struct DeepEmbed {
-  Buffer table;       // s_emb.weight [V, R * R], as stored
+  WeightMemory table; // s_emb.weight [V, R * R], as stored
   DType table_type = DType::f32;
   Matrix from_token;  // s_emb_x.weight [R * R, D]
   Lora pair;          // s1, s2

@@ -13,10 +13,12 @@ void check_float(const checkpoint::Checkpoint& file, const checkpoint::Tensor& t
                  tensor.name, " has elements of type ", name_of(tensor.dtype), ", not fp32, bf16 or fp16");
 }
 
+Index bytes_of(const checkpoint::Tensor& tensor) { return tensor.size() * size_of(tensor.dtype); }
+
 // The elements, row-major, in the tensor's own type.
 Buffer read_elements(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor) {
   check_float(file, tensor);
-  Buffer values(tensor.size() * size_of(tensor.dtype));
+  Buffer values(bytes_of(tensor));
   checkpoint::copy_elements(tensor, values.data());
   file.release(tensor);
   return values;
@@ -71,7 +73,7 @@ Array<float> WeightLoader::vector(const std::string& name, const std::vector<Ind
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack(const checkpoint::Tensor& tensor, Index rows, Index cols,
                                                           Index row_stride, Index col_stride) {
   check_float(file_, tensor);
-  auto packed = kernels_.pack_matrix({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride}, operand_, stream_);
+  auto packed = kernels_.pack_matrix({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride, &storage_}, operand_, stream_);
   bytes_ += packed->bytes();
   return packed;
 }
@@ -82,7 +84,9 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoin
   auto [row_stride, col_stride] = matrix_strides(tensor, stored_rows, stored_cols);
   checkpoint::Tensor source = tensor;
   Buffer copy;
-  if (!tensor.as_stored() || reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
+  if (storage_.filled()) {
+    source.data = nullptr;
+  } else if (!tensor.as_stored() || reinterpret_cast<std::uintptr_t>(tensor.data) % size_of(tensor.dtype) != 0) {
     copy = read_elements(file_, tensor);
     source.data = copy.data();
     row_stride = stored_cols, col_stride = 1;
@@ -104,20 +108,23 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::transposed_matrix(const std
 std::vector<std::unique_ptr<kernels::PackedMatrix>> WeightLoader::transposed_matrices(const std::string& name, Index count,
                                                                                       Index rows, Index cols) {
   const checkpoint::Tensor& tensor = require(name, {count, cols, rows});
-  const Buffer values = read_elements(file_, tensor);
+  const Buffer values = storage_.filled() ? Buffer() : read_elements(file_, tensor);
   checkpoint::Tensor slice = tensor;
   std::vector<std::unique_ptr<kernels::PackedMatrix>> matrices;
   for (Index i = 0; i < count; ++i) {
-    slice.data = values.data() + i * rows * cols * size_of(tensor.dtype);
+    slice.data = storage_.filled() ? nullptr : values.data() + i * rows * cols * size_of(tensor.dtype);
     matrices.push_back(pack(slice, rows, cols, 1, rows));
   }
   return matrices;
 }
 
-Buffer WeightLoader::table(const std::string& name, Index rows, Index cols, DType& type) {
+WeightMemory WeightLoader::table(const std::string& name, Index rows, Index cols, DType& type) {
   const checkpoint::Tensor& tensor = require(name, {rows, cols});
   type = tensor.dtype;
-  Buffer values = read_elements(file_, tensor);
+  check_float(file_, tensor);
+  WeightMemory values = storage_.take(bytes_of(tensor), concat("table ", name_of(type), " ", rows, " x ", cols));
+  if (!storage_.filled()) checkpoint::copy_elements(tensor, values.data());
+  file_.release(tensor);
   bytes_ += values.bytes();
   return values;
 }

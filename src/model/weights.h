@@ -16,11 +16,13 @@ namespace riverrun::model {
 Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor);
 
 // Takes tensors out of a checkpoint one after the other and gives their pages back, so that a load peaks near the
-// size of what is kept. Counts the bytes it hands out, and knows which tensors nobody asked for.
+// size of what is kept. Matrices and tables lie in `storage`; where that is filled, their tensors are not read. Counts the
+// bytes it hands out, and knows which tensors nobody asked for.
 class WeightLoader {
  public:
-  WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, Stream stream)
-      : file_(file), kernels_(kernels), operand_(operand), stream_(stream) {}
+  WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, Stream stream,
+               WeightStorage& storage)
+      : file_(file), kernels_(kernels), operand_(operand), stream_(stream), storage_(storage) {}
 
   // All elements as fp32, row-major; dimensions of size 1 do not count in the comparison of shapes.
   Array<float> vector(const std::string& name, const std::vector<Index>& shape);
@@ -32,7 +34,7 @@ class WeightLoader {
   std::vector<std::unique_ptr<kernels::PackedMatrix>> transposed_matrices(const std::string& name, Index count, Index rows,
                                                                           Index cols);
   // A table [rows, cols] as it is stored: rows dense, in the file's element type.
-  Buffer table(const std::string& name, Index rows, Index cols, DType& type);
+  WeightMemory table(const std::string& name, Index rows, Index cols, DType& type);
 
   bool has(const std::string& name) const { return file_.find(name) != nullptr; }
   // The model has no use for this tensor, which the file may have.
@@ -54,6 +56,7 @@ class WeightLoader {
   const kernels::KernelTable& kernels_;
   DType operand_;
   Stream stream_;
+  WeightStorage& storage_;
   Index bytes_ = 0;
   std::set<std::string> taken_;
 };

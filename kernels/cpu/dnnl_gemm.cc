@@ -9,8 +9,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "core/buffer.h"
 #include "core/error.h"
+#include "kernels/cpu/scratch.h"
 
 namespace riverrun::kernels::cpu {
 
@@ -112,14 +112,14 @@ class DnnlGemm final : public Gemm {
 
   void run(const void* x, const void* w, void* y) const override {
     thread_local Buffer scratch;
-    if (scratch.bytes() < scratch_bytes_) scratch = Buffer(scratch_bytes_);
+    std::byte* const scratch_data = grown<std::byte>(scratch, scratch_bytes_);
     auto& stream = stream_of_thread();
     // oneDNN has one type for memory that is read and memory that is written.
     primitive_.execute(stream,
                        {{DNNL_ARG_SRC, {descriptor_.src_desc(), engine(), const_cast<void*>(x)}},
                         {DNNL_ARG_WEIGHTS, {descriptor_.weights_desc(), engine(), const_cast<void*>(w)}},
                         {DNNL_ARG_DST, {descriptor_.dst_desc(), engine(), y}},
-                        {DNNL_ARG_SCRATCHPAD, {descriptor_.scratchpad_desc(), engine(), scratch.data()}}});
+                        {DNNL_ARG_SCRATCHPAD, {descriptor_.scratchpad_desc(), engine(), scratch_data}}});
     stream.wait();
   }
 

@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "core/buffer.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/cpu/table.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -103,8 +103,8 @@ HWY_INLINE void keep_row(D d, const ShiftMixArgs& args, const float* now, const 
 // Rows [begin, end) of any segments. n of the row before `begin` is computed again rather than waited for.
 void shift_mix_rows(const ShiftMixArgs& args, Index begin, Index end) {
   const Index D = args.D;
-  const Array<float> rows(2 * D);
-  float *now = rows.data(), *before = now + D;
+  thread_local Buffer rows;
+  float *now = grown<float>(rows, 2 * D), *before = now + D;
   with_lanes(D, [&](auto d) {
     const auto n_of = [&](Index t, float* n) {
       normalize(d, args.x + t * D, D, args.weight, args.bias, args.eps, n);

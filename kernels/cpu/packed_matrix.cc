@@ -10,6 +10,7 @@
 #include "core/error.h"
 #include "core/thread_pool.h"
 #include "kernels/cpu/convert.h"
+#include "kernels/cpu/scratch.h"
 
 namespace riverrun::kernels::cpu {
 
@@ -42,11 +43,6 @@ std::string layout_text(Index rows, Index cols, DType operand, const PackedLayou
   return concat("cpu ", name_of(operand), " ", rows, " x ", cols, " in oneDNN's layout ", layout.blocking);
 }
 
-std::byte* scratch_of(Buffer& buffer, Index bytes) {
-  if (buffer.bytes() < bytes) buffer = Buffer(bytes);
-  return buffer.data();
-}
-
 void copy_rows(const void* from, Index from_stride, void* to, Index to_stride, Index row_bytes, Index rows) {
   for (Index m = 0; m < rows; ++m) {
     std::memcpy(static_cast<std::byte*>(to) + m * to_stride,
@@ -60,7 +56,7 @@ void copy_rows(const void* from, Index from_stride, void* to, Index to_stride, I
 const void* dense_x(const CpuMatrix& w, const Panel& panel, Index height) {
   thread_local Buffer buffer;
   const Index row_bytes = w.cols() * size_of(w.type());
-  std::byte* x = scratch_of(buffer, height * row_bytes);
+  std::byte* x = grown<std::byte>(buffer, height * row_bytes);
   copy_rows(panel.x, panel.x_stride * size_of(w.type()), x, row_bytes, row_bytes, panel.rows);
   std::memset(x + panel.rows * row_bytes, 0, static_cast<std::size_t>((height - panel.rows) * row_bytes));
   return x;
@@ -73,7 +69,7 @@ void run_through_scratch(const CpuMatrix& w, const Panel& panel, const Gemm& gem
   thread_local Buffer buffer;
   const bool squared = panel.epilogue == Epilogue::relu_squared;
   const Index size = squared ? 4 : size_of(panel.y_type);
-  std::byte* scratch = scratch_of(buffer, height * panel.columns * size);
+  std::byte* scratch = grown<std::byte>(buffer, height * panel.columns * size);
   auto* y = static_cast<std::byte*>(panel.y) + panel.column * size_of(panel.y_type);
   const Index slab_bytes = panel.columns * size, y_bytes = w.rows() * size_of(panel.y_type);
   if (panel.epilogue == Epilogue::add) {
@@ -108,7 +104,7 @@ CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool
           static_cast<const std::byte*>(source.data) + first * source.row_stride * size_of(operand);
       return pack_slab(rows, source.row_stride, source.col_stride, count, cols_, operand, packed);
     }
-    std::byte* dense = scratch_of(converted[worker], width * cols_ * size_of(operand));
+    std::byte* dense = grown<std::byte>(converted[worker], width * cols_ * size_of(operand));
     gather_rows(source, first, count, operand, dense);
     pack_slab(dense, cols_, 1, count, cols_, operand, packed);
   });

@@ -3,10 +3,10 @@
 
 #include <algorithm>
 
-#include "core/buffer.h"
 #include "core/error.h"
 #include "core/stream.h"
 #include "core/thread_pool.h"
+#include "kernels/cpu/scratch.h"
 #include "kernels/segment.h"
 
 namespace riverrun::kernels::cpu {
@@ -19,6 +19,7 @@ struct RecurrenceTask {
   const float* state_in;  // of the head, or null
   float* state_out;       // of the head, or null
   float* S;               // scratch, [N][rows]
+  const float* soon;      // the state rows that this thread is likely to need next, or null
 };
 
 // Value rows per task: all N of a head, or half or a quarter where there would be too few tasks for the
@@ -38,14 +39,29 @@ void run_recurrence(const Args& args, Stream stream, Body&& body) {
   const Index N = args.N;
   const int threads = stream.pool->threads();
   const Index rows = rows_per_task(N, args.segment_count * args.heads, threads), parts = N / rows;
-  const Array<float> scratch(threads * N * rows);
-  stream.pool->run(args.segment_count * args.heads * parts, [&](Index at, int worker) {
+  const Index tasks = args.segment_count * args.heads * parts;
+  const auto task_of = [&](Index at) {
     const Index part = at % parts, h = at / parts % args.heads, s = at / parts / args.heads;
     const float* in = args.state_in[s];
     float* out = args.state_out[s];
-    body(RecurrenceTask{args.segments[s], args.first_head + h, part * rows, rows,
-                        in == nullptr ? nullptr : in + h * N * N, out == nullptr ? nullptr : out + h * N * N,
-                        scratch.data() + worker * N * rows});
+    return RecurrenceTask{args.segments[s],
+                          args.first_head + h,
+                          part * rows,
+                          rows,
+                          in == nullptr ? nullptr : in + h * N * N,
+                          out == nullptr ? nullptr : out + h * N * N,
+                          nullptr,
+                          nullptr};
+  };
+  stream.pool->run(tasks, [&](Index at, int) {
+    thread_local Buffer scratch;
+    RecurrenceTask task = task_of(at);
+    task.S = grown<float>(scratch, N * rows);
+    if (at + threads < tasks) {
+      const RecurrenceTask next = task_of(at + threads);
+      if (next.state_in != nullptr) task.soon = next.state_in + next.row * N;
+    }
+    body(task);
   });
 }
 

@@ -4,7 +4,6 @@
 // each element is loaded and stored once per token. Every value row goes through the same operations in the
 // same order whichever task, vector or call holds it, so neither a cut in time nor the split over tasks
 // changes a bit.
-#include "core/buffer.h"
 #include "kernels/cpu/recurrence.h"
 #include "kernels/cpu/table.h"
 
@@ -27,8 +26,7 @@ constexpr Index kMostVectors = 4;
 
 // kVectors vectors of value rows, starting with row `first` of the task. kKeys is N when known, else 0.
 template <Index kVectors, Index kKeys, class D>
-HWY_NOINLINE void run_rows(D d, const Wkv7Args& args, const RecurrenceTask& task, const float* zeros,
-                           Index first) {
+HWY_NOINLINE void run_rows(D d, const Wkv7Args& args, const RecurrenceTask& task, Index first) {
   using V = hn::Vec<D>;
   const Index N = kKeys != 0 ? kKeys : args.N, width = args.H * args.N, lanes = hn::Lanes(d);
   const Index stride = kKeys != 0 && kVectors * lanes == kKeys ? kKeys : task.rows;
@@ -52,7 +50,7 @@ HWY_NOINLINE void run_rows(D d, const Wkv7Args& args, const RecurrenceTask& task
     const float* HWY_RESTRICT w = args.w + at;
     const float* HWY_RESTRICT key = args.k + at;
     const float* HWY_RESTRICT b = args.b + at;
-    a = t + 1 < task.segment.end ? args.a + at + width : zeros;
+    if (t + 1 < task.segment.end) a += width;  // what the last token's own gives is not used
     for (Index i = 0; i < kVectors; ++i) {
       value[i] = hn::LoadU(d, args.v + at + task.row + first + i * lanes);
       y[i] = u_next[i] = hn::Zero(d);
@@ -77,9 +75,9 @@ HWY_NOINLINE void run_rows(D d, const Wkv7Args& args, const RecurrenceTask& task
   }
 }
 
-void wkv7_task(const Wkv7Args& args, const RecurrenceTask& task, const float* zeros) {
+void wkv7_task(const Wkv7Args& args, const RecurrenceTask& task) {
   run_task<kMostVectors>(task, args.N, [&](auto d, auto vectors, auto keys, Index row) {
-    run_rows<vectors, keys>(d, args, task, zeros, row);
+    run_rows<vectors, keys>(d, args, task, row);
   });
 }
 
@@ -96,9 +94,8 @@ HWY_EXPORT(wkv7_task);
 }  // namespace
 
 void wkv7(const Wkv7Args& args, Stream stream) {
-  const Array<float> zeros(args.N, 0.0f);  // a of the token behind a segment's last
   run_recurrence(args, stream, [&](const RecurrenceTask& task) {
-    HWY_DYNAMIC_DISPATCH(wkv7_task)(args, task, zeros.data());
+    HWY_DYNAMIC_DISPATCH(wkv7_task)(args, task);
   });
 }
 

@@ -161,6 +161,39 @@ TEST_P(Wkv7Test, ASegmentHasTheBitsItHasAlone) {
   }
 }
 
+// Decoding: one token of each of many sequences, the states changed where they are.
+TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
+  const auto& table = select(GetParam());
+  const Index M = 7, H = 3;
+  for (const Index N : {8, 20, 32, 48, 64, 128}) {
+    const Wkv7Problem all(M, H, N, Kind::usual, 45);
+    std::vector<std::vector<float>> states;
+    std::vector<float*> pointers;
+    std::vector<Segment> segments;
+    Output y(M * H * N, DType::f32);
+    for (Index s = 0; s < M; ++s)
+      segments.push_back({s, s + 1}), states.push_back(Random(static_cast<unsigned>(s)).normals(H * N * N));
+    const auto before = states;
+    for (auto& state : states) pointers.push_back(state.data());
+    Wkv7Args args = all.args();
+    args.y = y.f32(), args.segment_count = M, args.segments = segments.data();
+    args.state_in = pointers.data(), args.state_out = pointers.data();
+    Threads pool(3);
+    table.wkv7(args, pool);
+    for (Index s = 0; s < M; ++s) {
+      Wkv7Problem one = all;
+      one.M = 1;
+      for (auto* data : {&one.r, &one.w, &one.k, &one.v, &one.a, &one.b})
+        *data = std::vector<float>(data->begin() + s * H * N, data->begin() + (s + 1) * H * N);
+      const auto alone = run_wkv7(table, one, {{0, 1}}, {before[s]}, 1);
+      const auto values = y.values();
+      const std::vector<float> row(values.begin() + s * H * N, values.begin() + (s + 1) * H * N);
+      EXPECT_TRUE(same_bits(row, alone.y)) << "N " << N << ", sequence " << s;
+      EXPECT_TRUE(same_bits(states[s], alone.states[0])) << "N " << N << ", sequence " << s;
+    }
+  }
+}
+
 // With a decay this close to 1 and nothing written, the state must still be there after a thousand tokens.
 TEST_P(Wkv7Test, LongMemoryIsKept) {
   const auto& table = select(GetParam());

@@ -24,6 +24,7 @@ struct Benchmark {
 };
 
 constexpr Benchmark kBenchmarks[] = {
+    {"kernels", "every operation of a block, one by one", bench_kernels},
     {"prefill", "one document through all layers", bench_prefill},
     {"decode", "one token at a time, for a batch of sequences", bench_decode},
     {"ring", "one document over several ranks: under mpirun, or with --ranks as threads", bench_ring},
@@ -33,7 +34,8 @@ std::string cell(const BenchRows& value) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number_integer()) return std::to_string(value.get<Index>());
   char text[32];
-  std::snprintf(text, sizeof text, "%.4g", value.get<double>());
+  const double number = value.get<double>();
+  std::snprintf(text, sizeof text, number < 1000 ? "%.4g" : "%.0f", number);
   return text;
 }
 
@@ -96,7 +98,7 @@ int run_bench(int argc, const char* const* argv) {
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads or mpi")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport")
       ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
-      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill and ring: tokens per block")
+      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill, ring and kernels: tokens per block")
       ("batches", po::value(&batches)->default_value(batches)->value_name("LIST"), "decode: numbers of sequences")
       ("rounds", po::value(&o.rounds)->default_value(o.rounds)->value_name("R"), "runs, the best and the median of which count")
       ("json", po::bool_switch(&o.json), "print JSON");
@@ -109,7 +111,7 @@ int run_bench(int argc, const char* const* argv) {
   const Benchmark& benchmark = find_benchmark(words);
   check_range("--threads", o.threads, 0, 4096);
   check_range("--tokens", o.tokens, 1, Index{1} << 30);
-  check_range("--block-tokens", o.block_tokens, 16, Index{1} << 24);
+  check_range("--block-tokens", o.block_tokens, 1, Index{1} << 24);
   check_range("--rounds", o.rounds, 1, 1000);
   check_range("--ranks", o.ranks, 1, 1024);
   if (o.threads == 0) o.threads = std::max(1u, std::thread::hardware_concurrency());

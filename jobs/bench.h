@@ -27,7 +27,8 @@ using BenchRows = nlohmann::ordered_json;
 
 // A model to measure, with the kernels and threads it runs on. Random weights are written to a temporary file first.
 struct BenchModel {
-  explicit BenchModel(const BenchOptions& options, bool need_head);
+  BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head);
+  BenchModel(const BenchOptions& options, bool need_head) : BenchModel(options, kernels::find_backend(options.backend), need_head) {}
 
   const kernels::KernelTable& kernels;
   std::unique_ptr<ThreadPool> pool;
@@ -55,6 +56,7 @@ void run_blocks(const model::Model& model, model::Workspace& workspace, std::spa
                 model::State& state);
 
 // The benchmarks.
+BenchRows bench_kernels(const BenchOptions& options);
 BenchRows bench_prefill(const BenchOptions& options);
 BenchRows bench_decode(const BenchOptions& options);
 BenchRows bench_ring(const BenchOptions& options);  // empty on ranks other than 0

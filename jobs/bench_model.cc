@@ -36,8 +36,8 @@ struct TemporaryFile {
 
 }  // namespace
 
-BenchModel::BenchModel(const BenchOptions& options, bool need_head)
-    : kernels(kernels::find_backend(options.backend)), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
+BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head)
+    : kernels(table), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
       stream{kernels.device, pool.get(), nullptr} {
   const model::LoadOptions load{options.precision, need_head, ""};
   if (!options.model.empty()) {

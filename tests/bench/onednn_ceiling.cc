@@ -1,5 +1,5 @@
-// The ceiling beside matmul/...: one oneDNN call for the whole product, its own OpenMP threads, weights as it
-// likes them. What our split into single-threaded panels may lose shows in the difference.
+// What oneDNN reaches by itself: one call for the whole product, its own OpenMP threads, weights as it likes them. What
+// our split into single-threaded panels may lose shows in the difference to `riverrun bench kernels`.
 #include <benchmark/benchmark.h>
 #include <omp.h>
 

@@ -24,6 +24,10 @@ constexpr std::array kShapes = {
     KnownShape{"rwkv4", "7b", 32, 4096},
     KnownShape{"rwkv4", "14b", 40, 5120},
     KnownShape{"rwkv5.0", "0.1b", 12, 768},
+    // A step on the way to 5.2, in the shapes of its neighbours.
+    KnownShape{"rwkv5.1", "0.1b", 12, 768},
+    KnownShape{"rwkv5.1", "0.4b", 24, 1024},
+    KnownShape{"rwkv5.1", "1.5b", 24, 2048},
     KnownShape{"rwkv5.2", "0.4b", 24, 1024},
     KnownShape{"rwkv5.2", "1.5b", 24, 2048},
     KnownShape{"rwkv5.2", "3b", 32, 2560},

@@ -5,12 +5,10 @@
 #include <string_view>
 #include <vector>
 
+#include "core/stop_reason.h"
 #include "core/types.h"
 
 namespace riverrun::generate {
-
-// Stored in files as these numbers.
-enum class StopReason : std::uint8_t { none = 0, stop_token = 1, stop_text = 2, length = 3 };
 
 struct EndRules {
   std::vector<TokenId> stop_tokens;     // end a text and are no part of it

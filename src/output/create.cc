@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <map>
 
 #include "core/error.h"
 #include "core/log.h"
@@ -99,20 +100,17 @@ void write_rows(RawFile& file, const Dataset& dataset, const std::function<std::
 }
 
 void write_known(RawFile& file, const std::vector<Dataset>& datasets, const FileSpec& spec) {
-  const auto list_of = [&](const std::string& path) -> std::vector<Index> {
-    if (path == "/documents/tokens") return spec.tokens;
-    if (path == "/documents/bytes") return spec.bytes;
-    if (path == "/windows/document") return spec.windows->document;
-    if (path == "/windows/first_token") return spec.windows->first_token;
-    if (path == "/windows/tokens") return spec.windows->tokens;
-    if (path == "/scores/offset") return score_offsets(spec.tokens);
-    return {};
-  };
+  const auto offsets = score_offsets(spec.tokens);
+  std::map<std::string_view, std::span<const Index>> lists = {
+      {"/documents/tokens", spec.tokens}, {"/documents/bytes", spec.bytes}, {"/scores/offset", offsets}};
+  for (const RowList& list : row_lists(spec)) lists[list.path] = list.values;
   for (const auto& dataset : datasets) {
     if (dataset.path == "/documents/id") {
       write_rows(file, dataset, [&](Index i) { return valid_utf8(spec.ids[i]); });
-    } else if (const auto list = list_of(dataset.path); !list.empty()) {
-      file.write(std::as_bytes(std::span(list)), dataset.offset, dataset.path);
+    } else if (dataset.path == "/questions/text") {
+      write_rows(file, dataset, [&](Index i) { return valid_utf8(spec.answers->questions[i]); });
+    } else if (const auto list = lists.find(dataset.path); list != lists.end() && !list->second.empty()) {
+      file.write(std::as_bytes(list->second), dataset.offset, dataset.path);
     }
   }
 }

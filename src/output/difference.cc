@@ -55,9 +55,8 @@ std::string content_difference(const Reader& existing, const FileSpec& wanted) {
   return same ? "" : "the documents have the same ids and sizes, but other contents (checksum of their tokens, input_crc32c)";
 }
 
-template <class T>
-std::string list_difference(const std::vector<T>& before, const std::vector<T>& now, const char* row,
-                            const char* what) {
+template <class Before, class Now>
+std::string list_difference(const Before& before, const Now& now, const char* row, const char* what) {
   const auto [at, with] = std::mismatch(before.begin(), before.end(), now.begin(), now.end());
   if (at == before.end() || with == now.end()) return "";  // the lengths were compared with the shapes
   return concat(row, " ", at - before.begin(), " had ", what, " ", *at, " and has now ", *with);
@@ -94,19 +93,16 @@ std::string shape_difference(const Reader& existing, const FileSpec& wanted) {
   return "";
 }
 
-std::string window_difference(const Reader& existing, const FileSpec& wanted) {
-  if (!wanted.windows) return "";
-  const auto& windows = *wanted.windows;
-  const auto count = static_cast<Index>(windows.document.size());
-  for (auto words : {list_difference(existing.integers("/windows/document", 0, count), windows.document,
-                                     "window", "the document"),
-                     list_difference(existing.integers("/windows/first_token", 0, count), windows.first_token,
-                                     "window", "the first token"),
-                     list_difference(existing.integers("/windows/tokens", 0, count), windows.tokens, "window",
-                                     "a token count of")}) {
-    if (!words.empty()) return words;
+std::string row_difference(const Reader& existing, const FileSpec& wanted) {
+  for (const RowList& list : row_lists(wanted)) {
+    const auto before = existing.integers(list.path, 0, static_cast<Index>(list.values.size()));
+    if (auto words = list_difference(before, list.values, list.row, list.what); !words.empty()) return words;
   }
-  return "";
+  if (!wanted.answers) return "";
+  std::vector<std::string> now;
+  for (const auto& question : wanted.answers->questions) now.push_back(valid_utf8(question));
+  const auto before = existing.strings("/questions/text", 0, static_cast<Index>(now.size()));
+  return list_difference(before, now, "question", "the text");
 }
 
 }  // namespace
@@ -114,7 +110,7 @@ std::string window_difference(const Reader& existing, const FileSpec& wanted) {
 std::string difference(const Reader& existing, const FileSpec& wanted) {
   validate(wanted);
   for (const auto compare :
-       {attribute_difference, document_difference, content_difference, shape_difference, window_difference}) {
+       {attribute_difference, document_difference, content_difference, shape_difference, row_difference}) {
     if (std::string words = compare(existing, wanted); !words.empty()) return words;
   }
   return "";

@@ -38,6 +38,9 @@ Reader::Reader(const std::string& path)
   check_results();
   if (dataset("/windows/embedding")) check_windows();
   if (dataset("/scores/logprob")) check_scores();
+  for (const TextGroup group : {TextGroup::summaries, TextGroup::sections, TextGroup::answers}) {
+    if (dataset(paths_of(group).text)) check_texts(group);
+  }
 }
 
 const Attribute* Reader::attribute(const std::string& name) const {
@@ -97,10 +100,6 @@ void Reader::check_documents() {
 void Reader::check_results() const {
   const Index n = documents_;
   if (dataset("/embeddings")) expect("/embeddings", {Element::f32, Element::f16}, {n, -1});
-  if (dataset("/summaries/text")) {
-    expect("/summaries/text", {Element::text}, {n});
-    expect("/summaries/tokens", {Element::i32}, {n, -1});
-  }
   if (dataset("/states/wkv")) {
     const bool of_channels = dataset("/states/wkv")->shape.size() == 4;  // RWKV-4
     expect("/states/wkv", {Element::f32}, of_channels ? std::vector<Index>{n, -1, -1, 3} : std::vector<Index>{n, -1, -1, -1, -1});
@@ -113,11 +112,33 @@ void Reader::check_windows() const {
   for (const char* name : {"/windows/document", "/windows/first_token", "/windows/tokens"}) {
     expect(name, {Element::i64}, {windows});
   }
-  const auto documents = integers("/windows/document", 0, windows);
-  const bool good =
-      std::all_of(documents.begin(), documents.end(), [&](Index d) { return d >= 0 && d < documents_; });
-  RR_CHECK_INPUT(good, path_,
-                 ": /windows/document names a document that the file does not have; the file is damaged");
+  check_rows_of("/windows/document", windows, "document", documents_);
+}
+
+void Reader::check_rows_of(const std::string& list, Index rows, const char* what, Index count) const {
+  const auto values = integers(list, 0, rows);
+  const bool good = std::all_of(values.begin(), values.end(), [&](Index v) { return v >= 0 && v < count; });
+  RR_CHECK_INPUT(good, path_, ": ", list, " names a ", what,
+                 " that the file does not have; the file is damaged");
+}
+
+void Reader::check_texts(TextGroup group) const {
+  const TextPaths& paths = paths_of(group);
+  const Index rows = expect(paths.text, {Element::text}, {paths.document ? -1 : documents_}).rows();
+  expect(paths.tokens, {Element::i32}, {rows, -1});
+  expect(paths.length, {Element::i32}, {rows});
+  expect(paths.stop_reason, {Element::u8}, {rows});
+  if (!paths.document) return;
+  expect(paths.document, {Element::i64}, {rows});
+  check_rows_of(paths.document, rows, "document", documents_);
+  if (group == TextGroup::sections) {
+    for (const char* name : {"/sections/first_token", "/sections/tokens"})
+      expect(name, {Element::i64}, {rows});
+  } else {
+    expect("/answers/question", {Element::i64}, {rows});
+    const Index questions = expect("/questions/text", {Element::text}, {-1}).rows();
+    check_rows_of("/answers/question", rows, "question", questions);
+  }
 }
 
 void Reader::check_scores() const {
@@ -162,6 +183,19 @@ std::vector<Index> Reader::integers(const std::string& dataset_path, Index first
 
 std::vector<std::string> Reader::strings(const std::string& dataset_path, Index first, Index count) const {
   return file_.read_text(need(dataset_path), first, count);
+}
+
+GeneratedText Reader::generated_text(TextGroup group, Index row) const {
+  const TextPaths& paths = paths_of(group);
+  const Index length = integers(paths.length, row, 1).front();
+  const Index reason = integers(paths.stop_reason, row, 1).front();
+  const auto tokens = integers(paths.tokens, row, 1);
+  RR_CHECK_INPUT(length >= 0 && length <= static_cast<Index>(tokens.size()) && reason <= 3, path_, ": row ",
+                 row, " of ", paths.text, " has the length ", length, " of ", tokens.size(),
+                 " and the stop reason ", reason, "; the file is damaged");
+  return {strings(paths.text, row, 1).front(),
+          {tokens.begin(), tokens.begin() + length},
+          static_cast<StopReason>(reason)};
 }
 
 }  // namespace riverrun::output

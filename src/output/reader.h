@@ -45,6 +45,8 @@ class Reader {
   std::vector<float> floats(const std::string& dataset_path, Index first, Index count) const;
   std::vector<Index> integers(const std::string& dataset_path, Index first, Index count) const;
   std::vector<std::string> strings(const std::string& dataset_path, Index first, Index count) const;
+  // One row of a group that the file has; its tokens without what fills the row up.
+  GeneratedText generated_text(TextGroup group, Index row) const;
 
  private:
   const Dataset& need(const std::string& dataset_path) const;
@@ -54,6 +56,9 @@ class Reader {
   void check_documents();
   void check_results() const;
   void check_windows() const;
+  void check_texts(TextGroup group) const;
+  // The values of `list` are rows of something that has `count`.
+  void check_rows_of(const std::string& list, Index rows, const char* what, Index count) const;
   void check_scores() const;
 
   std::string path_;

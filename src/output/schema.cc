@@ -28,25 +28,87 @@ Index bytes_of(Element element) {
   }
 }
 
-void validate_windows(const WindowsSpec& windows, const FileSpec& spec) {
-  const auto count = windows.document.size();
-  RR_CHECK(windows.first_token.size() == count && windows.tokens.size() == count,
-           "the lists of windows have different lengths");
-  RR_CHECK(spec.embedding_width > 0, "windows need an embedding width");
+// `row` is "window" or "section": parts of documents, any number of each.
+void validate_parts(const char* row, const std::vector<Index>& documents, const std::vector<Index>& first,
+                    const std::vector<Index>& tokens, const FileSpec& spec) {
+  const auto count = documents.size();
+  RR_CHECK(first.size() == count && tokens.size() == count, "the lists of ", row, "s have different lengths");
   for (std::size_t i = 0; i < count; ++i) {
-    const Index document = windows.document[i];
-    RR_CHECK(document >= 0 && document < spec.documents(), "window ", i, " is of document ", document,
+    const Index document = documents[i];
+    RR_CHECK(document >= 0 && document < spec.documents(), row, " ", i, " is of document ", document,
              ", there are ", spec.documents());
-    RR_CHECK(windows.first_token[i] >= 0 && windows.tokens[i] >= 0 &&
-                 windows.first_token[i] + windows.tokens[i] <= spec.tokens[document],
-             "window ", i, " reaches beyond the ", spec.tokens[document], " tokens of document ", document);
+    RR_CHECK(first[i] >= 0 && tokens[i] >= 0 && first[i] + tokens[i] <= spec.tokens[document], row, " ", i,
+             " reaches beyond the ", spec.tokens[document], " tokens of document ", document);
   }
 }
 
-Index longest_id(const FileSpec& spec) {
-  std::size_t longest = 0;
-  for (const auto& id : spec.ids) longest = std::max(longest, valid_utf8(id).size());
-  return static_cast<Index>(longest);
+void validate_answers(const AnswersSpec& answers, const FileSpec& spec) {
+  const auto questions = static_cast<Index>(answers.questions.size());
+  RR_CHECK(answers.document.size() == answers.question.size(), "the lists of answers have different lengths");
+  for (std::size_t i = 0; i < answers.document.size(); ++i) {
+    RR_CHECK(answers.document[i] >= 0 && answers.document[i] < spec.documents(), "answer ", i,
+             " is of document ", answers.document[i], ", there are ", spec.documents());
+    RR_CHECK(answers.question[i] >= 0 && answers.question[i] < questions, "answer ", i, " is to question ",
+             answers.question[i], ", there are ", questions);
+  }
+  for (std::size_t i = 0; i < answers.questions.size(); ++i) {
+    const auto bytes = static_cast<Index>(valid_utf8(answers.questions[i]).size());
+    RR_CHECK_INPUT(bytes <= kMostQuestionBytes, "question ", i, " has ", bytes,
+                   " bytes, an output file takes ", kMostQuestionBytes, "; give a shorter question");
+  }
+}
+
+void validate_texts(const FileSpec& spec) {
+  const auto check_room = [](const TextsSpec& texts, TextGroup group) {
+    RR_CHECK(texts.text_bytes > 0 && texts.most_tokens > 0, paths_of(group).text, " needs room");
+  };
+  if (spec.summaries) check_room(*spec.summaries, TextGroup::summaries);
+  if (spec.sections) {
+    const auto& s = *spec.sections;
+    check_room(s.texts, TextGroup::sections);
+    validate_parts("section", s.document, s.first_token, s.tokens, spec);
+  }
+  if (spec.answers) {
+    check_room(spec.answers->texts, TextGroup::answers);
+    validate_answers(*spec.answers, spec);
+  }
+}
+
+void add_row_lists(const FileSpec& spec, std::string_view group, std::vector<Dataset>& all) {
+  for (const RowList& list : row_lists(spec)) {
+    if (!std::string_view(list.path).starts_with(group)) continue;
+    all.push_back({list.path, Element::i64, 8, {static_cast<Index>(list.values.size())}});
+  }
+}
+
+void add_generated(TextGroup group, const TextsSpec& texts, Index rows, std::vector<Dataset>& all) {
+  const TextPaths& paths = paths_of(group);
+  all.push_back({paths.text, Element::text, texts.text_bytes, {rows}});
+  all.push_back({paths.tokens, Element::i32, 4, {rows, texts.most_tokens}});
+  all.push_back({paths.length, Element::i32, 4, {rows}});
+  all.push_back({paths.stop_reason, Element::u8, 1, {rows}});
+}
+
+Index longest(const std::vector<std::string>& texts) {
+  std::size_t bytes = 0;
+  for (const auto& text : texts) bytes = std::max(bytes, valid_utf8(text).size());
+  return static_cast<Index>(bytes);
+}
+
+void add_texts(const FileSpec& spec, std::vector<Dataset>& all) {
+  if (spec.summaries) add_generated(TextGroup::summaries, *spec.summaries, spec.documents(), all);
+  if (const auto& sections = spec.sections) {
+    add_row_lists(spec, "/sections/", all);
+    add_generated(TextGroup::sections, sections->texts, static_cast<Index>(sections->document.size()), all);
+  }
+  if (const auto& answers = spec.answers) {
+    add_row_lists(spec, "/answers/", all);
+    add_generated(TextGroup::answers, answers->texts, static_cast<Index>(answers->document.size()), all);
+    all.push_back({"/questions/text",
+                   Element::text,
+                   longest(answers->questions) + 1,
+                   {static_cast<Index>(answers->questions.size())}});
+  }
 }
 
 }  // namespace
@@ -55,6 +117,16 @@ const char* name_of(Element element) {
   constexpr const char* names[] = {"string",  "uint8",   "int32",   "int64",
                                    "float16", "float32", "float64", "other"};
   return names[static_cast<int>(element)];
+}
+
+const TextPaths& paths_of(TextGroup group) {
+  static constexpr TextPaths kPaths[] = {
+      {"/summaries/text", "/summaries/tokens", "/summaries/length", "/summaries/stop_reason", nullptr},
+      {"/sections/text", "/sections/generated", "/sections/length", "/sections/stop_reason",
+       "/sections/document"},
+      {"/answers/text", "/answers/generated", "/answers/length", "/answers/stop_reason",
+       "/answers/document"}};
+  return kPaths[static_cast<int>(group)];
 }
 
 Index Dataset::row_elements() const {
@@ -81,15 +153,16 @@ void validate(const FileSpec& spec) {
              "\" is empty, given twice, or written by the writer itself");
   }
   RR_CHECK(spec.embedding_width >= 0, "embedding width ", spec.embedding_width);
-  if (spec.windows) validate_windows(*spec.windows, spec);
+  if (spec.windows) {
+    RR_CHECK(spec.embedding_width > 0, "windows need an embedding width");
+    validate_parts("window", spec.windows->document, spec.windows->first_token, spec.windows->tokens, spec);
+  }
   if (spec.states) {
     const auto& s = *spec.states;
     const bool filled = !s.part_shape.empty() && *std::min_element(s.part_shape.begin(), s.part_shape.end()) > 0;
     RR_CHECK(s.wkv_layers >= 0 && filled && s.shift_layers >= 0 && s.channels > 0, "states need a shape and channels");
   }
-  if (spec.summaries) {
-    RR_CHECK(spec.summaries->text_bytes > 0 && spec.summaries->most_tokens > 0, "summaries need room");
-  }
+  validate_texts(spec);
 }
 
 Attribute stored(const Attribute& attribute) {
@@ -113,7 +186,7 @@ std::vector<Dataset> datasets_of(const FileSpec& spec) {
   const Index n = spec.documents();
   const Element embedding = spec.embedding_f16 ? Element::f16 : Element::f32;
 
-  add_text("/documents/id", longest_id(spec) + 1, {n});
+  add_text("/documents/id", longest(spec.ids) + 1, {n});
   add("/documents/tokens", Element::i64, {n});
   add("/documents/bytes", Element::i64, {n});
   add("/documents/status", Element::u8, {n});
@@ -122,18 +195,13 @@ std::vector<Dataset> datasets_of(const FileSpec& spec) {
   if (spec.windows) {
     const auto w = static_cast<Index>(spec.windows->document.size());
     add("/windows/embedding", embedding, {w, spec.embedding_width});
-    add("/windows/document", Element::i64, {w});
-    add("/windows/first_token", Element::i64, {w});
-    add("/windows/tokens", Element::i64, {w});
+    add_row_lists(spec, "/windows/", all);
   }
   if (spec.scores) {
     add("/scores/offset", Element::i64, {n + 1});
     add("/scores/logprob", Element::f32, {std::accumulate(spec.tokens.begin(), spec.tokens.end(), Index{0})});
   }
-  if (spec.summaries) {
-    add_text("/summaries/text", spec.summaries->text_bytes, {n});
-    add("/summaries/tokens", Element::i32, {n, spec.summaries->most_tokens});
-  }
+  add_texts(spec, all);
   if (spec.states) {
     const auto& s = *spec.states;
     std::vector<Index> shape = {n, s.wkv_layers};
@@ -142,6 +210,25 @@ std::vector<Dataset> datasets_of(const FileSpec& spec) {
     add("/states/shift", Element::f32, {n, s.shift_layers, 2, s.channels});
   }
   return all;
+}
+
+std::vector<RowList> row_lists(const FileSpec& spec) {
+  std::vector<RowList> lists;
+  if (const auto& w = spec.windows) {
+    lists.push_back({"/windows/document", "window", "the document", w->document});
+    lists.push_back({"/windows/first_token", "window", "the first token", w->first_token});
+    lists.push_back({"/windows/tokens", "window", "a token count of", w->tokens});
+  }
+  if (const auto& s = spec.sections) {
+    lists.push_back({"/sections/document", "section", "the document", s->document});
+    lists.push_back({"/sections/first_token", "section", "the first token", s->first_token});
+    lists.push_back({"/sections/tokens", "section", "a token count of", s->tokens});
+  }
+  if (const auto& a = spec.answers) {
+    lists.push_back({"/answers/document", "answer", "the document", a->document});
+    lists.push_back({"/answers/question", "answer", "the question", a->question});
+  }
+  return lists;
 }
 
 Index payload_bytes(const FileSpec& spec) {

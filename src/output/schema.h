@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "core/stop_reason.h"
 #include "core/types.h"
 
 namespace riverrun::output {
@@ -18,6 +20,7 @@ namespace riverrun::output {
 constexpr Index kSchema = 1;
 constexpr Index kErrorBytes = 160;    // one row of /documents/error
 constexpr Index kMostIdBytes = 4096;  // a longer document id is an InputError
+constexpr Index kMostQuestionBytes = 65536;  // and a longer question
 constexpr Index kMostAttributeBytes =
     32768;  // a longer text is cut and ends in "..."; HDF5's limit is 64 KiB
 
@@ -60,10 +63,23 @@ struct StatesSpec {
   Index shift_layers = 0, channels = 0;
 };
 
-// /summaries: room for the longest summary.
-struct SummariesSpec {
-  Index text_bytes = 0;   // /summaries/text    string [n]
-  Index most_tokens = 0;  // /summaries/tokens  int32 [n, most_tokens], filled up with -1
+// Room for the longest text of a group of generated texts. The whole rows are allocated when the file is.
+struct TextsSpec {
+  Index text_bytes = 0;   // <group>/text: string [rows]
+  Index most_tokens = 0;  // generated ids: int32 [rows, most_tokens], filled up with -1
+};
+
+// /sections: one row per section of a document, any number per document.
+struct SectionsSpec {
+  std::vector<Index> document, first_token, tokens;  // [s] each: what the section covers, as in /windows
+  TextsSpec texts;
+};
+
+// /answers: one row per pair of document and question, in any order; /questions/text: string [q].
+struct AnswersSpec {
+  std::vector<std::string> questions;     // [q]
+  std::vector<Index> document, question;  // [a] each; a question is a row of /questions
+  TextsSpec texts;
 };
 
 struct FileSpec {
@@ -76,12 +92,29 @@ struct FileSpec {
   std::optional<WindowsSpec> windows;  // needs embedding_width
   bool scores = false;                 // /scores/offset int64 [n+1], /scores/logprob float32 [sum of tokens]
   std::optional<StatesSpec> states;
-  std::optional<SummariesSpec> summaries;
+  std::optional<TextsSpec> summaries;  // /summaries: one row per document
+  std::optional<SectionsSpec> sections;
+  std::optional<AnswersSpec> answers;
 
   Index documents() const { return static_cast<Index>(ids.size()); }
 };
 
-// Checks that the lists agree with each other (Error; InputError for an id that is too long).
+// One row of a group of generated texts. One that was written has ended: its reason is not `none`.
+struct GeneratedText {
+  std::string text;
+  std::vector<TokenId> tokens;
+  StopReason stop_reason = StopReason::none;
+};
+
+enum class TextGroup : std::uint8_t { summaries, sections, answers };
+
+struct TextPaths {
+  const char *text, *tokens, *length, *stop_reason;  // string, int32 [most], int32, uint8
+  const char* document;                              // int64; null: row i belongs to document i
+};
+const TextPaths& paths_of(TextGroup group);
+
+// Checks that the lists agree with each other (Error; InputError for an id or a question that is too long).
 void validate(const FileSpec& spec);
 
 // The attribute as the file will hold it: text made valid UTF-8, and cut when it is too long.
@@ -89,6 +122,15 @@ Attribute stored(const Attribute& attribute);
 
 // All datasets of the file, in file order, offsets not yet known.
 std::vector<Dataset> datasets_of(const FileSpec& spec);
+
+// A list that says what the rows of /windows, /sections or /answers are: "window 3 had the first token 7".
+struct RowList {
+  const char *path, *row, *what;
+  std::span<const Index> values;
+};
+
+// Those of this file; the values are the spec's own.
+std::vector<RowList> row_lists(const FileSpec& spec);
 
 // Size of all rows, in bytes. The file itself is larger by its metadata and by alignment: at most about 8 KiB
 // per dataset, plus the attributes.

@@ -33,6 +33,12 @@ void Writer::take_lists(const Reader& reader) {
   if (const Dataset* windows = reader.dataset("/windows/embedding")) {
     window_document_ = reader.integers("/windows/document", 0, windows->rows());
   }
+  for (const TextGroup group : {TextGroup::sections, TextGroup::answers}) {
+    const Dataset* texts = reader.dataset(paths_of(group).text);
+    if (!texts) continue;
+    text_document_[static_cast<std::size_t>(group)] =
+        reader.integers(paths_of(group).document, 0, texts->rows());
+  }
   if (reader.dataset("/scores/logprob"))
     score_offset_ = reader.integers("/scores/offset", 0, documents() + 1);
 }
@@ -126,22 +132,31 @@ void Writer::write_shift_state(Index document, Index layer, std::span<const floa
   write_floats(dataset, document, shift, layer * size);
 }
 
-void Writer::write_summary(Index document, const std::string& text, std::span<const TokenId> tokens) {
-  const Dataset& texts = need("/summaries/text");
-  const Dataset& rows = need("/summaries/tokens");
-  check_open(document);
-  std::string row = valid_utf8(text);
-  RR_CHECK(static_cast<Index>(row.size()) <= texts.element_bytes &&
-               static_cast<Index>(tokens.size()) <= rows.shape[1],
-           "a summary of ", row.size(), " bytes and ", tokens.size(), " tokens for rows of ",
-           texts.element_bytes, " bytes and ", rows.shape[1], " tokens");
-  row.resize(static_cast<std::size_t>(texts.element_bytes), '\0');
-  std::vector<TokenId> padded(tokens.begin(), tokens.end());
-  padded.resize(static_cast<std::size_t>(rows.shape[1]), -1);
-  write_bytes(texts, document * texts.row_bytes(), std::as_bytes(std::span(row)),
-              concat("row ", document, " of ", texts.path));
-  write_bytes(rows, document * rows.row_bytes(), std::as_bytes(std::span(padded)),
-              concat("row ", document, " of ", rows.path));
+void Writer::write_text(TextGroup group, Index row, const GeneratedText& text) {
+  const TextPaths& paths = paths_of(group);
+  const Dataset& texts = need(paths.text);
+  const Dataset& ids = need(paths.tokens);
+  RR_CHECK(row >= 0 && row < texts.rows(), path(), ": row ", row, " of ", texts.path, ", which has ",
+           texts.rows());
+  check_open(paths.document ? text_document_[static_cast<std::size_t>(group)][row] : row);
+  RR_CHECK(text.stop_reason != StopReason::none, "a text for row ", row, " of ", texts.path,
+           " that has not ended");
+  std::string bytes = valid_utf8(text.text);
+  std::vector<TokenId> tokens = text.tokens;
+  RR_CHECK(static_cast<Index>(bytes.size()) <= texts.element_bytes &&
+               static_cast<Index>(tokens.size()) <= ids.shape[1],
+           "a text of ", bytes.size(), " bytes and ", tokens.size(), " tokens for row ", row, " of ",
+           texts.path, ", which takes ", texts.element_bytes, " bytes and ", ids.shape[1], " tokens");
+  bytes.resize(static_cast<std::size_t>(texts.element_bytes), '\0');
+  tokens.resize(static_cast<std::size_t>(ids.shape[1]), -1);
+  const auto length = static_cast<std::int32_t>(text.tokens.size());
+  const auto write_row = [&](const Dataset& dataset, std::span<const std::byte> value) {
+    write_bytes(dataset, row * dataset.row_bytes(), value, concat("row ", row, " of ", dataset.path));
+  };
+  write_row(texts, std::as_bytes(std::span(bytes)));
+  write_row(ids, std::as_bytes(std::span(tokens)));
+  write_row(need(paths.length), std::as_bytes(std::span(&length, 1)));
+  write_row(need(paths.stop_reason), std::as_bytes(std::span(&text.stop_reason, 1)));
 }
 
 void Writer::mark(Index document, Status status) {

@@ -10,6 +10,7 @@
 // good.
 #pragma once
 
+#include <array>
 #include <span>
 #include <string>
 #include <vector>
@@ -40,8 +41,9 @@ class Writer {
   // [H, N, N] as [head][value][key], and [2, D]; `layer` counts the layers that the file keeps.
   void write_wkv_state(Index document, Index layer, std::span<const float> state);
   void write_shift_state(Index document, Index layer, std::span<const float> shift);
-  // Both must fit the rows; what is left is filled with NUL and with -1.
-  void write_summary(Index document, const std::string& text, std::span<const TokenId> tokens);
+  // An Error when the group has no room for it: whoever generates stops before. A byte that is not UTF-8
+  // takes the three bytes of U+FFFD.
+  void write_text(TextGroup group, Index row, const GeneratedText& text);
 
   // Queued; the mark is in the file when commit() returns. A failed document may be written and marked again.
   void mark_done(Index document);
@@ -71,6 +73,7 @@ class Writer {
   std::vector<Status> status_, next_;  // in the file; and with the queued marks
   std::vector<Index> queue_;           // documents marked since the last commit
   std::vector<Index> window_document_;
+  std::array<std::vector<Index>, 3> text_document_;  // by TextGroup; empty where row i belongs to document i
   std::vector<Index> score_offset_;
   std::vector<std::uint16_t> half_;
   bool broken_ = false;

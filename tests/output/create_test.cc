@@ -89,6 +89,12 @@ TEST(Create, LongAndOddTextIsStoredAsValidUtf8) {
   EXPECT_EQ(reader.text("option_49"), std::string(1000, 'o'));
   spec.ids[0] = std::string(4097, 'i');
   EXPECT_TRUE(is_input_error([&] { Writer::create(folder.file("b.h5"), spec); }));
+  spec = full_spec();
+  spec.answers->questions[1] = std::string(65536, 'q');
+  Writer::create(folder.file("c.h5"), spec);
+  EXPECT_EQ(Reader(folder.file("c.h5")).strings("/questions/text", 1, 1).front(), spec.answers->questions[1]);
+  spec.answers->questions[1] += "?";
+  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.file("d.h5"), spec); }));
 }
 
 TEST(Create, ListsThatDisagreeAreRefused) {
@@ -108,6 +114,14 @@ TEST(Create, ListsThatDisagreeAreRefused) {
   EXPECT_TRUE(refused([](FileSpec& s) { s.windows->tokens[1] = 4; }));  // beyond its document
   EXPECT_TRUE(refused([](FileSpec& s) { s.windows->tokens.pop_back(); }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.states->part_shape[0] = 0; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.summaries->text_bytes = 0; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.sections->texts.most_tokens = 0; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.sections->document[2] = 4; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.sections->tokens[2] = 2; }));  // beyond its document
+  EXPECT_TRUE(refused([](FileSpec& s) { s.sections->first_token.pop_back(); }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.answers->document[0] = -1; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.answers->question[0] = 2; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.answers->question.pop_back(); }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"complete", Index{1}}); }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"layers", Index{1}}); }));
 }

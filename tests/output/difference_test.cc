@@ -94,6 +94,20 @@ TEST_F(DifferenceTest, EveryOtherChangeIsNamed) {
             "/states/wkv was float32 x 4 x 1 x 2 x 2 x 2 and would now be float32 x 4 x 1 x 1 x 2 x 2");
   EXPECT_EQ(after([](FileSpec& s) { s.summaries->text_bytes = 17; }),
             "/summaries/text was string x 4 of 16 bytes and would now be string x 4 of 17 bytes");
+  EXPECT_EQ(after([](FileSpec& s) { s.sections->texts.most_tokens = 3; }),
+            "/sections/generated was int32 x 3 x 2 and would now be int32 x 3 x 3");
+  EXPECT_EQ(after([](FileSpec& s) { s.sections->first_token[2] = 3; }),
+            "section 2 had the first token 4 and has now 3");
+  EXPECT_EQ(after([](FileSpec& s) { s.sections->tokens[1] = 3; }),
+            "section 1 had a token count of 4 and has now 3");
+  EXPECT_EQ(after([](FileSpec& s) { s.answers->document[0] = 1; }),
+            "answer 0 had the document 2 and has now 1");
+  EXPECT_EQ(after([](FileSpec& s) { s.answers->question[1] = 1; }),
+            "answer 1 had the question 0 and has now 1");
+  EXPECT_EQ(after([](FileSpec& s) { s.answers->questions[0] = "Why?"; }),
+            "question 0 had the text Who? and has now Why?");
+  EXPECT_EQ(after([](FileSpec& s) { s.answers.reset(); }),
+            "/answers/document is in the file and would now be left out");
 }
 
 TEST_F(DifferenceTest, WhatTheFileDoesNotHoldIsNamed) {

@@ -30,7 +30,9 @@ void write_rows(Writer& writer) {
   const std::vector<float> counting = {0, 1, 2, 3, 4, 5, 6, 7};
   writer.write_wkv_state(2, 0, counting);
   writer.write_shift_state(2, 1, counting);
-  writer.write_summary(0, "kürzer", std::vector<TokenId>{5, 6});
+  writer.write_text(TextGroup::summaries, 0, {"kürzer", {5, 6}, StopReason::stop_text});
+  writer.write_text(TextGroup::sections, 1, {"twelve bytes", {7, 8}, StopReason::length});
+  writer.write_text(TextGroup::answers, 1, {"oui", {}, StopReason::stop_token});
   writer.mark_done(0);
   writer.mark_failed(1, "kein Text: Füße");
   writer.mark_done(2);

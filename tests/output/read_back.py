@@ -14,6 +14,13 @@ types = {
     "windows/first_token": ("<i8", (2,)), "windows/tokens": ("<i8", (2,)),
     "scores/offset": ("<i8", (5,)), "scores/logprob": ("<f4", (9,)),
     "summaries/text": ("S16", (4,)), "summaries/tokens": ("<i4", (4, 4)),
+    "summaries/length": ("<i4", (4,)), "summaries/stop_reason": ("u1", (4,)),
+    "sections/document": ("<i8", (3,)), "sections/first_token": ("<i8", (3,)), "sections/tokens": ("<i8", (3,)),
+    "sections/text": ("S12", (3,)), "sections/generated": ("<i4", (3, 2)),
+    "sections/length": ("<i4", (3,)), "sections/stop_reason": ("u1", (3,)),
+    "answers/document": ("<i8", (2,)), "answers/question": ("<i8", (2,)),
+    "answers/text": ("S8", (2,)), "answers/generated": ("<i4", (2, 3)),
+    "answers/length": ("<i4", (2,)), "answers/stop_reason": ("u1", (2,)), "questions/text": ("S5", (2,)),
     "states/wkv": ("<f4", (4, 1, 2, 2, 2)), "states/shift": ("<f4", (4, 2, 2, 4)),
 }
 found = []
@@ -44,6 +51,16 @@ assert (wkv == np.arange(8, dtype=np.float32).reshape(2, 2, 2)).all()  # [head][
 assert (file["states/shift"][2, 1] == np.arange(8, dtype=np.float32).reshape(2, 4)).all()
 assert file["summaries/text"].asstr()[0] == "kürzer"
 assert list(file["summaries/tokens"][0]) == [5, 6, -1, -1]
+assert list(file["summaries/length"]) == [2, 0, 0, 0] and list(file["summaries/stop_reason"]) == [2, 0, 0, 0]
+assert list(file["sections/document"]) == [0, 2, 2] and list(file["sections/first_token"]) == [0, 0, 4]
+assert list(file["sections/tokens"]) == [3, 4, 1]
+assert list(file["sections/text"].asstr()[:]) == ["", "twelve bytes", ""]
+assert file["sections/generated"][1].tolist() == [7, 8]
+assert list(file["sections/length"]) == [0, 2, 0] and list(file["sections/stop_reason"]) == [0, 3, 0]
+assert list(file["answers/document"]) == [2, 0] and list(file["answers/question"]) == [1, 0]
+assert list(file["questions/text"].asstr()[:]) == ["Who?", "Où?"]
+assert list(file["answers/text"].asstr()[:]) == ["", "oui"] and file["answers/generated"][1].tolist() == [-1] * 3
+assert list(file["answers/length"]) == [0, 0] and list(file["answers/stop_reason"]) == [0, 1]
 
 attributes = file.attrs
 assert attributes["schema"] == 1 and attributes["complete"] == complete

@@ -22,7 +22,13 @@ void read_all(const std::string& path) {
     const bool small = dataset.bytes() < 1 << 20 && !dataset.shape.empty();
     const Element e = dataset.element;
     if (small && (e == Element::f16 || e == Element::f32)) reader.floats(dataset.path, 0, dataset.rows());
-    if (small && (e == Element::i64 || e == Element::u8)) reader.integers(dataset.path, 0, dataset.rows());
+    if (small && (e == Element::i64 || e == Element::i32 || e == Element::u8))
+      reader.integers(dataset.path, 0, dataset.rows());
+  }
+  for (const TextGroup group : {TextGroup::summaries, TextGroup::sections, TextGroup::answers}) {
+    const Dataset* texts = reader.dataset(paths_of(group).text);
+    if (texts && texts->bytes() < 1 << 20 && texts->rows() > 0)
+      reader.generated_text(group, texts->rows() - 1);
   }
   difference(reader, full_spec());
 }
@@ -74,7 +80,8 @@ std::string reason_with(const TemporaryFolder& folder, const Dataset& odd) {
     FileSpec spec = full_spec();
     spec.tokens.assign(4, 0);  // as fresh datasets are zeros, /scores/offset agrees
     spec.windows = WindowsSpec{{0}, {0}, {0}};
-    for (const char* group : {"/documents", "/windows", "/scores", "/states", "/summaries"})
+    for (const char* group : {"/documents", "/windows", "/scores", "/states", "/summaries", "/sections",
+                              "/answers", "/questions"})
       file.add_group(group);
     for (const auto& dataset : datasets_of(spec)) {
       const bool replaced = dataset.path == odd.path;
@@ -104,12 +111,27 @@ TEST(Reader, ChecksTypesAndShapes) {
   refused({"/scores/offset", Element::i64, 8, {4}}, " has shape [4] instead of [5]");
   refused({"/states/shift", Element::f32, 4, {4, 2, 3, 4}},
           " has shape [4, 2, 3, 4] instead of [4, any, 2, any]");
+  refused({"/summaries/text", Element::text, 16, {3}}, " has shape [3] instead of [4]");
   refused({"/summaries/tokens", Element::f32, 4, {4, 4}}, " holds float32 instead of int32");
+  refused({"/summaries/length", Element::i64, 8, {4}}, " holds int64 instead of int32");
+  refused({"/summaries/stop_reason", Element::u8, 1, {5}}, " has shape [5] instead of [4]");
+  refused({"/sections/document", Element::i64, 8, {4}}, " has shape [4] instead of [3]");
+  refused({"/sections/first_token", Element::i32, 4, {3}}, " holds int32 instead of int64");
+  refused({"/sections/tokens", Element::i64, 8, {2}}, " has shape [2] instead of [3]");
+  refused({"/sections/generated", Element::i32, 4, {3}}, " has shape [3] instead of [3, any]");
+  refused({"/sections/text", Element::i32, 4, {3}}, " holds int32 instead of string");
+  refused({"/answers/question", Element::i64, 8, {3}}, " has shape [3] instead of [2]");
+  refused({"/answers/length", Element::i32, 4, {2, 1}}, " has shape [2, 1] instead of [2]");
+  refused({"/questions/text", Element::i64, 8, {2}}, " holds int64 instead of string");
   for (const char* path :
-       {"/documents/id", "/documents/error", "/scores/offset", "/windows/document", "/states/shift"}) {
+       {"/documents/id", "/documents/error", "/scores/offset", "/windows/document", "/states/shift",
+        "/summaries/stop_reason", "/sections/tokens", "/answers/document", "/questions/text"}) {
     const std::string reason = reason_with(folder, {path, Element::other, 0, {}});
     EXPECT_NE(reason.find(concat("has no dataset ", path)), std::string::npos) << reason;
   }
+  EXPECT_NE(reason_with(folder, {"/questions/text", Element::text, 5, {0}})
+                .find("/answers/question names a question"),
+            std::string::npos);
   EXPECT_NE(
       reason_with(folder, {"/scores/logprob", Element::f32, 4, {3}}).find("/scores/offset does not agree"),
       std::string::npos);
@@ -138,6 +160,18 @@ TEST(Reader, ImpossibleContentsAreRefused) {
   fresh();
   overwrite(path, "/scores/offset", 8, "\x04");
   EXPECT_TRUE(is_input_error([&] { Reader{path}; }));
+  for (const char* list : {"/sections/document", "/answers/document", "/answers/question"}) {
+    fresh();
+    overwrite(path, list, 8, "\x04");
+    EXPECT_TRUE(is_input_error([&] { Reader{path}; })) << list;
+  }
+  fresh();
+  overwrite(path, "/sections/length", 4, "\x03");
+  EXPECT_TRUE(is_input_error([&] { Reader(path).generated_text(TextGroup::sections, 1); }));
+  EXPECT_EQ(error_of([&] { Reader(path).generated_text(TextGroup::sections, 2); }), "");
+  fresh();
+  overwrite(path, "/answers/stop_reason", 0, "\x04");
+  EXPECT_TRUE(is_input_error([&] { Reader(path).generated_text(TextGroup::answers, 0); }));
   fresh();
   overwrite(path, "/documents/tokens", 7, "\x80");  // negative
   EXPECT_TRUE(is_input_error([&] { Reader{path}; }));

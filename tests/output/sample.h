@@ -64,7 +64,8 @@ bool is_input_error(Call call) {
   return false;
 }
 
-// Four documents, one of them empty; ids of one to four bytes per character; two windows.
+// Four documents, one of them empty; ids of one to four bytes per character; two windows,
+// three sections, two questions with an answer each.
 inline FileSpec full_spec() {
   FileSpec spec;
   spec.job = "embed";
@@ -85,7 +86,9 @@ inline FileSpec full_spec() {
   spec.windows = WindowsSpec{{0, 2}, {0, 2}, {3, 3}};
   spec.scores = true;
   spec.states = StatesSpec{1, {2, 2, 2}, 2, 4};
-  spec.summaries = SummariesSpec{16, 4};
+  spec.summaries = TextsSpec{16, 4};
+  spec.sections = SectionsSpec{{0, 2, 2}, {0, 0, 4}, {3, 4, 1}, {12, 2}};
+  spec.answers = AnswersSpec{{"Who?", "Où?"}, {2, 0}, {1, 0}, {8, 3}};
   return spec;
 }
 

@@ -29,7 +29,9 @@ TEST(Writer, EverythingWrittenIsReadBack) {
   writer.write_scores(5, scores);  // document 2, its tokens 2 and 3
   writer.write_wkv_state(2, 0, wkv);
   writer.write_shift_state(2, 1, shift);
-  writer.write_summary(0, "kürzer", std::vector<TokenId>{5, 6});
+  writer.write_text(TextGroup::summaries, 0, {"kürzer", {5, 6}, StopReason::stop_text});
+  writer.write_text(TextGroup::sections, 2, {"exactly 12 b", {7, 8}, StopReason::length});
+  writer.write_text(TextGroup::answers, 0, {"a\xff", {9}, StopReason::stop_token});
   for (const Index document : {0, 2, 3}) writer.mark_done(document);
   writer.mark_failed(1, "no tokens");
   writer.finish();
@@ -53,8 +55,26 @@ TEST(Writer, EverythingWrittenIsReadBack) {
   EXPECT_EQ(reader.floats("/states/wkv", 2, 1), wkv);
   const auto shifts = reader.floats("/states/shift", 2, 1);
   EXPECT_EQ(std::vector<float>(shifts.begin() + 8, shifts.end()), shift);
-  EXPECT_EQ(reader.strings("/summaries/text", 0, 1).front(), "kürzer");
+  EXPECT_EQ(reader.strings("/summaries/text", 0, 4), (std::vector<std::string>{"kürzer", "", "", ""}));
   EXPECT_EQ(reader.integers("/summaries/tokens", 0, 1), (std::vector<Index>{5, 6, -1, -1}));
+  EXPECT_EQ(reader.integers("/summaries/length", 0, 4), (std::vector<Index>{2, 0, 0, 0}));
+  EXPECT_EQ(reader.integers("/summaries/stop_reason", 0, 4), (std::vector<Index>{2, 0, 0, 0}));
+  EXPECT_EQ(reader.integers("/sections/document", 0, 3), (std::vector<Index>{0, 2, 2}));
+  EXPECT_EQ(reader.integers("/sections/first_token", 0, 3), (std::vector<Index>{0, 0, 4}));
+  EXPECT_EQ(reader.integers("/sections/tokens", 0, 3), (std::vector<Index>{3, 4, 1}));
+  EXPECT_EQ(reader.integers("/answers/document", 0, 2), (std::vector<Index>{2, 0}));
+  EXPECT_EQ(reader.integers("/answers/question", 0, 2), (std::vector<Index>{1, 0}));
+  EXPECT_EQ(reader.strings("/questions/text", 0, 2), spec.answers->questions);
+  const auto expect_text = [&](TextGroup group, Index at, const GeneratedText& expected) {
+    const GeneratedText text = reader.generated_text(group, at);
+    EXPECT_EQ(text.text, expected.text);
+    EXPECT_EQ(text.tokens, expected.tokens);
+    EXPECT_EQ(text.stop_reason, expected.stop_reason);
+  };
+  expect_text(TextGroup::summaries, 0, {"kürzer", {5, 6}, StopReason::stop_text});
+  expect_text(TextGroup::sections, 2, {"exactly 12 b", {7, 8}, StopReason::length});
+  expect_text(TextGroup::sections, 1, {});  // untouched by its neighbour
+  expect_text(TextGroup::answers, 0, {"a\xef\xbf\xbd", {9}, StopReason::stop_token});
   EXPECT_EQ(reader.text("job"), "embed");
   EXPECT_EQ(reader.text("model_path"), "/models/Füße.pth");
   EXPECT_EQ(reader.text("empty"), "");
@@ -80,6 +100,9 @@ TEST(Writer, NoDocumentsAndNoWindowsAreAFileToo) {
   spec.scores = true;
   spec.embedding_width = 4;
   spec.windows = WindowsSpec{};
+  spec.summaries = TextsSpec{8, 2};
+  spec.sections = SectionsSpec{{}, {}, {}, {8, 2}};
+  spec.answers = AnswersSpec{{}, {}, {}, {8, 2}};
   Writer::create(folder.file("out.h5"), spec);
   Writer writer(folder.file("out.h5"));
   writer.finish();
@@ -181,11 +204,16 @@ TEST(Writer, WhatIsMarkedDoneCannotBeWrittenAgain) {
   EXPECT_THROW(writer.write_scores(7, one), Error);
   EXPECT_THROW(writer.write_wkv_state(2, 0, eight), Error);
   EXPECT_THROW(writer.write_shift_state(2, 0, eight), Error);
-  EXPECT_THROW(writer.write_summary(2, "", {}), Error);
+  const GeneratedText text{"", {}, StopReason::length};
+  EXPECT_THROW(writer.write_text(TextGroup::summaries, 2, text), Error);
+  EXPECT_THROW(writer.write_text(TextGroup::sections, 1, text), Error);
+  EXPECT_THROW(writer.write_text(TextGroup::answers, 0, text), Error);
   EXPECT_THROW(writer.mark_failed(2, ""), Error);
   EXPECT_THROW(writer.mark_done(2), Error);
   writer.write_window(0, row);
   writer.write_scores(8, one);
+  writer.write_text(TextGroup::sections, 0, text);
+  writer.write_text(TextGroup::answers, 1, text);
 }
 
 TEST(Writer, RowsThatDoNotFitAreRefused) {
@@ -205,10 +233,21 @@ TEST(Writer, RowsThatDoNotFitAreRefused) {
   EXPECT_THROW(writer.write_wkv_state(0, 0, seven), Error);
   EXPECT_THROW(writer.write_wkv_state(0, 1, eight), Error);
   EXPECT_THROW(writer.write_shift_state(0, 2, eight), Error);
-  EXPECT_THROW(writer.write_summary(0, "seventeen bytes !", {}), Error);
-  EXPECT_THROW(writer.write_summary(0, "", std::vector<TokenId>(5)), Error);
+  const auto refuses_text = [&](TextGroup group, Index text_row, const GeneratedText& text) {
+    return !error_of([&] { writer.write_text(group, text_row, text); }).empty();
+  };
+  const GeneratedText good{"", {}, StopReason::length};
+  EXPECT_TRUE(refuses_text(TextGroup::summaries, 0, {"seventeen bytes !", {}, StopReason::length}));
+  EXPECT_TRUE(refuses_text(TextGroup::answers, 0, {"seven \xff", {}, StopReason::length}));  // 9 as U+FFFD
+  EXPECT_TRUE(refuses_text(TextGroup::summaries, 0, {"", std::vector<TokenId>(5), StopReason::length}));
+  EXPECT_TRUE(refuses_text(TextGroup::summaries, 0, {"", {}, StopReason::none}));
+  EXPECT_TRUE(refuses_text(TextGroup::summaries, 4, good));
+  EXPECT_TRUE(refuses_text(TextGroup::sections, 3, good));
+  EXPECT_TRUE(refuses_text(TextGroup::answers, -1, good));
   EXPECT_THROW(writer.mark_done(4), Error);
-  EXPECT_EQ(Reader(folder.file("out.h5")).floats("/scores/logprob", 0, 9), std::vector<float>(9, 0.0f));
+  const Reader reader(folder.file("out.h5"));
+  EXPECT_EQ(reader.floats("/scores/logprob", 0, 9), std::vector<float>(9, 0.0f));
+  EXPECT_EQ(reader.strings("/summaries/text", 0, 4), std::vector<std::string>(4));
 }
 
 TEST(Writer, FinishNeedsEveryDocument) {

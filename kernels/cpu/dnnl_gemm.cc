@@ -6,6 +6,7 @@
 #include <memory>
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -67,9 +68,17 @@ dnnl::matmul::primitive_desc describe(const GemmShape& shape, const dnnl::memory
 #endif
 }
 
+// Asked of oneDNN once per process and shape: it builds half a primitive to answer.
 dnnl::memory::desc weights_of(Index n, Index k, DType type) {
+  static std::mutex mutex;
+  static std::map<std::tuple<Index, Index, DType>, dnnl::memory::desc> known;
+  std::lock_guard lock(mutex);
+  const auto found = known.find({n, k, type});
+  if (found != known.end()) return found->second;
   const dnnl::memory::desc any({k, n}, dnnl_type(type), dnnl::memory::format_tag::any);
-  return describe({kReferenceRows, n, k, type, DType::f32, PostOp::none}, any).weights_desc();
+  const auto desc = describe({kReferenceRows, n, k, type, DType::f32, PostOp::none}, any).weights_desc();
+  known[{n, k, type}] = desc;
+  return desc;
 }
 
 // What has to agree before a slab of a packed matrix is itself a packed matrix.
@@ -177,7 +186,9 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
   const auto whole = weights_of(n, k, type);
   const Blocking blocking = blocking_of(whole);
   const auto bytes = static_cast<Index>(whole.get_size());
-  const PackedLayout uncut = {bytes, n, bytes, blocking.text()};
+  const bool plain = blocking.inner.empty();
+  const PackedLayout uncut = {
+      bytes, n, bytes, plain ? blocking.row_stride : 0, plain ? blocking.column_stride : 0, blocking.text()};
   const Index granule = blocking.column_block;
   if (granule == 1 || n <= granule) return uncut;
   for (Index width = granule; width <= std::min(n, granule * kMostGranules); width *= 2) {
@@ -185,14 +196,26 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
       if (columns != 0 && blocking_of(weights_of(columns, k, type)) != blocking) return uncut;
     }
   }
-  return {bytes, granule, blocking.column_stride * size_of(type), blocking.text()};
+  return {bytes, granule, blocking.column_stride * size_of(type), 0, 0, blocking.text()};
 }
 
-void pack_slab(const void* w, Index row_stride, Index col_stride, Index n, Index k, DType type,
-               void* packed) {
-  const dnnl::memory::desc plain({k, n}, dnnl_type(type), dnnl::memory::dims{col_stride, row_stride});
-  const dnnl::memory from(plain, engine(), const_cast<void*>(w));
-  const dnnl::memory to(weights_of(n, k, type), engine(), packed);
+bool packs_apart(const PackedLayout& layout, Index columns) {
+  return layout.column_stride != 0 || columns % layout.granule == 0;
+}
+
+void pack_slab(const void* w, Index row_stride, Index col_stride, const Slab& slab,
+               const PackedLayout& layout, std::byte* packed) {
+  const dnnl::memory::dims sizes = {slab.k, slab.columns};
+  const auto type = dnnl_type(slab.type);
+  const bool plain = layout.column_stride != 0;
+  const auto packed_desc =
+      plain ? dnnl::memory::desc(sizes, type, dnnl::memory::dims{layout.row_stride, layout.column_stride})
+            : weights_of(slab.columns, slab.k, slab.type);
+  const Index offset = plain ? slab.first * layout.column_stride * size_of(slab.type)
+                             : slab.first / layout.granule * layout.granule_bytes;
+  const dnnl::memory from({sizes, type, dnnl::memory::dims{col_stride, row_stride}}, engine(),
+                          const_cast<void*>(w));
+  const dnnl::memory to(packed_desc, engine(), packed + offset);
   auto& stream = stream_of_thread();
   dnnl::reorder(from, to).execute(stream, const_cast<dnnl::memory&>(from), const_cast<dnnl::memory&>(to));
   stream.wait();

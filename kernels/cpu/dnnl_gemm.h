@@ -43,14 +43,25 @@ struct PackedLayout {
   Index bytes;
   Index granule;
   Index granule_bytes;
+  Index row_stride,
+      column_stride;     // of W's elements k and n, in elements, where oneDNN wants no blocks; else 0
   std::string blocking;  // strides and inner blocks, in words: what tells layouts of the same size apart
 };
 inline constexpr Index kMostGranules =
     16;  // a slab is granule * 2^j columns, up to this many granules, or the rest
 PackedLayout packed_layout(Index n, Index k, DType type);
 
-// Packs W [n, k] of the operand type; element (i, j) of W is `row_stride` * i + `col_stride` * j. Padding is
-// zeroed.
-void pack_slab(const void* w, Index row_stride, Index col_stride, Index n, Index k, DType type, void* packed);
+// Columns [first, first + columns) of the product, of a W [n, k] with that layout.
+struct Slab {
+  Index first, columns;
+  Index k;
+  DType type;
+};
+// Whether slabs that begin at multiples of `columns` can be packed each by itself.
+bool packs_apart(const PackedLayout& layout, Index columns);
+// Packs a slab to its place in `packed`, where W begins; element (i, j) of the slab is `row_stride` * i +
+// `col_stride` * j of `w`, in the operand type. Padding is zeroed.
+void pack_slab(const void* w, Index row_stride, Index col_stride, const Slab& slab,
+               const PackedLayout& layout, std::byte* packed);
 
 }  // namespace riverrun::kernels::cpu

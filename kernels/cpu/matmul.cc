@@ -9,9 +9,12 @@ namespace riverrun::kernels::cpu {
 
 namespace {
 
-constexpr Index kUnit = 16;                 // panels begin at multiples of it
-constexpr Index kLeastPanelRows = 32;       // rather than lower panels, threads share a panel's columns
-constexpr double kLeastParallelFlop = 2e6;  // below this, a second thread costs more than it gives
+constexpr Index kUnit = 16;            // panels begin at multiples of it
+constexpr Index kLeastPanelRows = 32;  // rather than lower panels, threads share a panel's columns
+// Below both, a second thread costs more than it gives: it wakes up in a microsecond or two, and few rows
+// take the time that the weights take to arrive.
+constexpr double kLeastParallelFlop = 2e6;
+constexpr Index kLeastParallelBytes = 128 << 10;
 
 // How a product is cut into tasks: panels of whole units of rows, times slabs of columns. The cut decides the
 // speed; the bits are the same for any (row_identity.h).
@@ -31,7 +34,8 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   }
   const double flop =
       2.0 * static_cast<double>(args.M) * static_cast<double>(w.rows()) * static_cast<double>(w.cols());
-  if (threads == 1 || flop < kLeastParallelFlop) return {panels, most_columns};
+  const bool small = flop < kLeastParallelFlop && w.bytes() < kLeastParallelBytes;
+  if (threads == 1 || small) return {panels, most_columns};
   const Index even = ceil_div(panels, threads) * threads;
   if (args.M >= even * kLeastPanelRows || !w.sliceable())
     return {std::min(even, ceil_div(args.M, kUnit)), most_columns};
@@ -62,7 +66,7 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
   RR_CHECK_INPUT(multiplies(operand), "this CPU cannot multiply ", name_of(operand),
                  " matrices; use --precision ", multiplies(DType::bf16) ? "bf16 or fp32" : "fp32");
   auto packed = std::make_unique<CpuMatrix>(source, operand, *stream.pool);
-  check_row_identity(*packed);
+  check_row_identity(*packed, *stream.pool);
   return packed;
 }
 

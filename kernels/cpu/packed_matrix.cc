@@ -94,19 +94,21 @@ CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool
       layout_(packed_layout(rows_, cols_, operand)),
       data_(source.storage->take(layout_.bytes, layout_text(rows_, cols_, operand, layout_))) {
   if (source.storage->filled()) return;
-  const Index width = sliceable() ? 4 * layout_.granule : rows_;
+  constexpr Index kColumns =
+      256;  // of a strip: enough of them for every thread, few enough to make primitives for
+  const Index width = packs_apart(layout_, kColumns) ? kColumns : rows_;
   std::vector<Buffer> converted(pool.threads());
   pool.run((rows_ + width - 1) / width, [&](Index strip, int worker) {
-    const Index first = strip * width, count = std::min(width, rows_ - first);
-    std::byte* packed = data_.data() + first / layout_.granule * layout_.granule_bytes;
+    const Index first = strip * width;
+    const Slab slab = {first, std::min(width, rows_ - first), cols_, operand};
     if (source.type == operand) {
       const auto* rows =
           static_cast<const std::byte*>(source.data) + first * source.row_stride * size_of(operand);
-      return pack_slab(rows, source.row_stride, source.col_stride, count, cols_, operand, packed);
+      return pack_slab(rows, source.row_stride, source.col_stride, slab, layout_, data_.data());
     }
     std::byte* dense = grown<std::byte>(converted[worker], width * cols_ * size_of(operand));
-    gather_rows(source, first, count, operand, dense);
-    pack_slab(dense, cols_, 1, count, cols_, operand, packed);
+    gather_rows(source, first, slab.columns, operand, dense);
+    pack_slab(dense, cols_, 1, slab, layout_, data_.data());
   });
 }
 

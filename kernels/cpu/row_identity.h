@@ -6,8 +6,8 @@
 namespace riverrun::kernels::cpu {
 
 // Multiplies a few rows in panels of several heights, places and column slabs and compares bits. Where they
-// differ, fixes w's panels with a log line; throws Error when even that does not help. A shape is tested once
-// per process.
-void check_row_identity(CpuMatrix& w);
+// differ, fixes w's panels, and those of every later matrix of its type, with one warning per run; throws
+// Error when even that does not help. A shape is tested once per process, on all threads of `pool`.
+void check_row_identity(CpuMatrix& w, ThreadPool& pool);
 
 }  // namespace riverrun::kernels::cpu

@@ -28,6 +28,7 @@ constexpr Benchmark kBenchmarks[] = {
     {"prefill", "one document through all layers", bench_prefill},
     {"decode", "one token at a time, for a batch of sequences", bench_decode},
     {"ring", "one document over several ranks: under mpirun, or with --ranks as threads", bench_ring},
+    {"tokenizer", "text to token ids, on one core", bench_tokenizer},
 };
 
 std::string cell(const BenchRows& value) {
@@ -100,6 +101,8 @@ int run_bench(int argc, const char* const* argv) {
       ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill, ring and kernels: tokens per block")
       ("batches", po::value(&batches)->default_value(batches)->value_name("LIST"), "decode: numbers of sequences")
+      ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "tokenizer: the vocabulary")
+      ("input", po::value(&o.input)->value_name("PATH"), "tokenizer: the text, as riverrun embed takes it")
       ("rounds", po::value(&o.rounds)->default_value(o.rounds)->value_name("R"), "runs, the best and the median of which count")
       ("json", po::bool_switch(&o.json), "print JSON");
   std::string usage = "riverrun bench";

@@ -18,6 +18,7 @@ struct BenchOptions {
   std::string model, shape, generation;  // a checkpoint, or the known shape that random weights are made in
   std::string backend = "auto", precision = "auto", transport = "auto";
   Index threads = 0, tokens = 2048, block_tokens = 512, rounds = 3, ranks = 1;
+  std::string tokenizer, input;  // of the tokenizer benchmark
   std::vector<Index> batches;
   bool json = false;
 };
@@ -59,6 +60,7 @@ void run_blocks(const model::Model& model, model::Workspace& workspace, std::spa
 BenchRows bench_kernels(const BenchOptions& options);
 BenchRows bench_prefill(const BenchOptions& options);
 BenchRows bench_decode(const BenchOptions& options);
+BenchRows bench_tokenizer(const BenchOptions& options);
 BenchRows bench_ring(const BenchOptions& options);  // empty on ranks other than 0
 
 }  // namespace riverrun::jobs

@@ -1,9 +1,10 @@
-"""Protects: `riverrun bench kernels` times every operation that a generation uses, and says so as a table and as JSON."""
+"""Protects: `riverrun bench kernels` times every operation that a generation uses, and says so as a table and as JSON;
+`riverrun bench tokenizer` counts what it tokenises."""
 
 import json
 import unittest
 
-from support import JobTest, make_model, run
+from support import JobTest, make_model, make_text, make_vocabulary, run
 
 EVERY = {"pack_matrix", "matmul", "embed", "shift_mix", "layer_norm", "log_prob", "sum_rows"}
 WKV5 = {"wkv6", "wkv6_readout", "gate_add"}
@@ -52,6 +53,29 @@ class KernelsTest(JobTest):
         for word in ("operation", "shape", "us", "GFLOP/s", "GB/s", "ceiling"):
             self.assertIn(word, lines[0])
         self.assertTrue(any(" wkv7_readout " in line for line in lines))
+
+
+class TokenizerTest(JobTest):
+    def test_counts_and_speeds(self):
+        text = make_text(100000)
+        (self.folder / "text.txt").write_text(text, encoding="utf-8")
+        vocabulary = make_vocabulary(self.folder / "vocabulary.txt")
+        done = run("bench", "tokenizer", "--tokenizer", vocabulary, "--input", self.folder / "text.txt", "--json")
+        self.assertEqual(done.code, 0, done.err)
+        (row,) = json.loads(done.out)
+        self.assertEqual(row["MB"], len(text.encode()) / 1e6)
+        self.assertEqual(row["documents"], 1)
+        self.assertEqual(row["bytes/token"], len(text.encode()) / row["tokens"])
+        self.assertGreater(row["MB/s"], 0)
+        self.assertGreater(row["MB/s of reading"], 0)
+
+    def test_refuses_what_it_cannot_tokenise(self):
+        self.assertIn("needs --tokenizer", run("bench", "tokenizer").err)
+        vocabulary = make_vocabulary(self.folder / "vocabulary.txt")
+        (self.folder / "bad.txt").write_bytes(b"\xff")
+        done = run("bench", "tokenizer", "--tokenizer", vocabulary, "--input", self.folder / "bad.txt")
+        self.assertEqual(done.code, 2)
+        self.assertIn("UTF-8", done.err)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ std::vector<TokenId> encode(const Tokenizer& tokenizer, std::string_view text) {
 std::vector<TokenId> encode_slowly(const std::map<std::string, TokenId>& tokens, std::string_view text) {
   std::vector<TokenId> ids;
   while (!text.empty()) {
-    auto size = std::min<std::size_t>(text.size(), 16);  // no longer tokens in these tests
+    auto size = std::min<std::size_t>(text.size(), 128);  // no longer tokens, here and in the World vocabulary
     while (!tokens.contains(std::string(text.substr(0, size)))) --size;
     ids.push_back(tokens.at(std::string(text.substr(0, size))));
     text.remove_prefix(size);
@@ -88,6 +88,28 @@ TEST(WorldTokenizer, RandomBytesComeBack) {
   for (const int letters : {256, 26, 3}) {
     const std::string text = random_text(random, 200000, letters);
     EXPECT_EQ(tokenizer->decode(encode(*tokenizer, text)), text);
+  }
+}
+
+// Texts of real tokens, whole, cut short and with stray bytes between: what makes the longest match hesitate.
+TEST(WorldTokenizer, EqualsBruteForceOnTheRealVocabulary) {
+  SKIP_WITHOUT_VOCABULARY();
+  const auto tokenizer = load_tokenizer(real_vocabulary());
+  std::map<std::string, TokenId> tokens;
+  std::vector<std::string> words;
+  for (TokenId id = 1; id < tokenizer->vocab_size(); ++id) {
+    words.push_back(tokenizer->decode(std::vector<TokenId>{id}));
+    tokens[words.back()] = id;
+  }
+  std::mt19937 random(3);
+  for (int round = 0; round < 200; ++round) {
+    std::string text;
+    while (text.size() < 2000) {
+      const std::string& word = words[random() % words.size()];
+      text += random() % 3 != 0 ? word : word.substr(0, 1 + random() % word.size());
+      if (random() % 8 == 0) text += static_cast<char>(random());
+    }
+    ASSERT_EQ(encode(*tokenizer, text), encode_slowly(tokens, text)) << "round " << round;
   }
 }
 

@@ -63,7 +63,7 @@ class RingBench {
   RingBench(const BenchModel& bench, const BenchOptions& options, Transport& transport)
       : bench_(bench), options_(options), transport_(transport), pool_(static_cast<int>(options.threads)),
         stream_{bench.kernels.device, &pool_, nullptr}, ids_(made_up_tokens(options.tokens, bench.model->config().vocab)),
-        plan_(plan::make_plan({options.tokens}, plan_options(transport.size(), options.block_tokens, *bench.model, {}))) {}
+        plan_(plan::make_plan({options.tokens}, plan_options(transport.size(), options.block_tokens, *bench.model, false))) {}
 
   BenchRows run() {
     const model::StateShape& state = bench_.model->state_shape();

@@ -8,6 +8,7 @@ std::span<const Command> commands() {
   static constexpr std::array kCommands = {
       Command{"embed", "one vector per document, and per passage with --window", run_embed},
       Command{"score", "the log-probability of every token", run_score},
+      Command{"summarize", "texts about documents: one each, one per section, or a hierarchy", run_summarize},
       Command{"plan", "what a job would do: blocks, ranks, memory, time", run_plan},
       Command{"convert", "any checkpoint as .safetensors with the official names", run_convert},
       Command{"inspect", "what a checkpoint or an output file holds", run_inspect},

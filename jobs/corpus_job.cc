@@ -12,11 +12,13 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "jobs/first_pass.h"
+#include "jobs/hierarchy.h"
 #include "jobs/machine.h"
 #include "jobs/report.h"
 #include "jobs/result_file.h"
 #include "jobs/run_record.h"
 #include "jobs/scratch_file.h"
+#include "jobs/text_writer.h"
 #include "jobs/work_list.h"
 #include "kernels/table.h"
 #include "model/model.h"
@@ -34,16 +36,19 @@ using transport::Transport;
 class CorpusRun {
  public:
   CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
-            const RunRecord& record, Transport& transport)
-      : job_(job), machine_(machine), model_(model), kernels_(kernels), record_(record), transport_(transport),
+            const RunRecord& record, const Writing* writing, Transport& transport)
+      : job_(job), machine_(machine), model_(model), kernels_(kernels), record_(record), writing_(writing), transport_(transport),
         timeout_(machine.timeout), request_(job.request) {}
 
   int run() {
     if (leads()) while_alive([this] { prepare(); });
-    share();
-    plan_ = plan::make_plan(list_.length, plan_options(transport_.size(), list_.block_tokens, model_, request_));
-    if (leads()) while_alive([this] { check_plan(plan_, model_, request_); });
-    compute();
+    // A hierarchy of summaries reads those of one level as the documents of the next; other jobs have one level.
+    do {
+      share();
+      compute();
+      ++level_;
+    } while (next_level());
+    if (leads()) results_->finish();
     return finish();
   }
 
@@ -65,7 +70,7 @@ class CorpusRun {
   void prepare() {
     spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
     FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
-                                 job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
+                                 writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
                                  job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads});
     // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
     malloc_trim(0);
@@ -74,7 +79,7 @@ class CorpusRun {
     request_.start_tokens = pass.start_token >= 0 ? 1 : 0;
     Index longest = 0;
     for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
-    list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}};
+    list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}};
 
     auto attributes = record_.attributes(job_, model_);
     attributes.push_back({"tokenizer", pass.tokenizer});
@@ -83,11 +88,29 @@ class CorpusRun {
     attributes.push_back({"block_tokens", list_.block_tokens});
     const text::TokenSpool spool(list_.spool_path, list_.spool_tokens);
     attributes.push_back({"input_crc32c", Index{crc32c(std::as_bytes(spool.ids(0, list_.spool_tokens)))}});
-    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes);
+    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_);
     for (std::size_t d = 0; d < corpus_.documents.size(); ++d) {
-      list_.first.push_back(corpus_.documents[d].first);
-      list_.length.push_back(results_->is_settled(Index(d)) ? 0 : corpus_.documents[d].length);
+      const text::DocumentInfo& document = corpus_.documents[d];
+      const Index length = results_->is_settled(Index(d)) ? 0 : document.length;
+      list_.first.push_back(document.first);
+      list_.length.push_back(writing_ ? writing_->sequence_tokens(length) : length);
+      if (writing_) list_.key.push_back(generate::document_key(document.id));
     }
+    if (writing_ && writing_->mode() == WritingMode::hierarchical) hierarchy_ = std::make_unique<Hierarchy>(*writing_);
+  }
+
+  // Rank 0 makes the next level's documents, if there are any; the others learn of it.
+  bool next_level() {
+    if (!writing_ || writing_->mode() != WritingMode::hierarchical) return false;
+    std::vector<std::byte> more(1);
+    if (leads()) {
+      spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
+      more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
+    }
+    transport_.broadcast(more, "the next level of summaries", timeout_);
+    // What the document itself gives, it has given.
+    request_ = {};
+    return more[0] != std::byte{0};
   }
 
   void share() {
@@ -111,24 +134,49 @@ class CorpusRun {
   }
 
   void compute() {
+    plan::Options options = plan_options(transport_.size(), list_.block_tokens, model_, request_.states || writing_);
+    if (writing_) options.sections = writing_->cuts();
+    const plan::Plan plan = plan::make_plan(list_.length, options);
+    if (leads()) while_alive([&] { check_plan(plan, model_, request_); });
     transport_.barrier("every rank to be ready", timeout_);
     Trace trace(transport_.rank(), Trace::Clock::now());
     std::unique_ptr<Progress> progress;
-    if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan_.tokens);
+    if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan.tokens);
     ThreadPool pool(machine_.threads);
     const Stream stream{DeviceKind::cpu, &pool, nullptr};
-    const auto tokens = [this](Index document, Index first, Index count) {
-      return spool_->ids(list_.first[document] + first, count);
+    SectionedTokens sectioned;
+    const auto tokens = [&](Index document, Index first, Index count) {
+      const auto own = [&](Index from, Index size) { return spool_->ids(list_.first[document] + from, size); };
+      return writing_ ? sectioned.range(*writing_, first, count, own) : own(first, count);
     };
     const auto on_result = [&](ring::SliceResult result, double efficiency) {
-      results_->take(std::move(result));
+      take(std::move(result));
       progress->update(results_->tokens_done(), results_->documents_done(), efficiency);
     };
-    const ring::Job ring_job{plan_, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
-    statistics_ = ring::run(ring_job, transport_, stream);
+    ring::Job ring_job{plan, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
+    std::unique_ptr<TextWriter> writer;
+    if (writing_) {
+      writer = std::make_unique<TextWriter>(*writing_, WritingDocuments{list_.key, list_.length, level_}, model_, stream);
+      ring_job.start = writing_->start();
+      ring_job.fork = writer.get();
+    }
+    statistics_ += ring::run(ring_job, transport_, stream);
+    if (level_ == 0) plan_ = plan;
     progress.reset();
-    if (leads()) results_->finish();
     gather_trace(trace);
+  }
+
+  // Rank 0.
+  void take(ring::SliceResult result) {
+    if (!result.written) {
+      if (level_ == 0) results_->take(std::move(result));
+      return;
+    }
+    const ring::WrittenText& written = *result.written;
+    const bool summary = writing_->is_summary(list_.length[result.document], written.section);
+    if (hierarchy_ && !summary) hierarchy_->take(result.document, written.section, written.text);
+    if (level_ == 0 || summary) results_->take_text(result.document, summary, written);
+    else if (!result.finite) results_->spoil(result.document);
   }
 
   void gather_trace(const Trace& trace) {
@@ -162,6 +210,7 @@ class CorpusRun {
   const model::Model& model_;
   const kernels::KernelTable& kernels_;
   const RunRecord& record_;
+  const Writing* const writing_;  // null for a job that writes no texts
   Transport& transport_;
   transport::Clock::duration timeout_;
   ring::Request request_;
@@ -171,7 +220,9 @@ class CorpusRun {
   std::unique_ptr<ScratchFile> spool_file_;
   text::Corpus corpus_;
   std::unique_ptr<ResultFile> results_;
-  plan::Plan plan_;
+  plan::Plan plan_;  // of the documents themselves
+  Index level_ = 0;  // of a hierarchy of summaries
+  std::unique_ptr<Hierarchy> hierarchy_;
   ring::Statistics statistics_;
 };
 
@@ -185,11 +236,18 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   const RunRecord record(job.options, argc, argv);
   // Before the ranks start: ranks that are threads share the weights, and a bad model is an error without MPI.
   const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
-                                       {job.options.precision, job.request.scores, job.options.initial_state});
+                                       {job.options.precision, job.request.scores || job.writing, job.options.initial_state});
   if (job.settle) job.settle(job, model->config());
+  std::unique_ptr<const Writing> writing;
+  if (job.writing) {
+    const Index start = parse_token_option("--start-token", job.options.start_token);
+    writing = std::make_unique<Writing>(*job.writing, job.options.model, job.options.tokenizer, static_cast<TokenId>(start == -2 ? job.auto_start_token : start),
+                                        *model, Stream{kernels.device, &pool, nullptr});
+    writing->record(job.attributes);
+  }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
                               [&](Transport& transport) {
-                                return CorpusRun(job, machine, *model, kernels, record, transport).run();
+                                return CorpusRun(job, machine, *model, kernels, record, writing.get(), transport).run();
                               });
 }
 

@@ -5,10 +5,12 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "jobs/options.h"
+#include "jobs/writing.h"
 #include "model/config.h"
 #include "output/schema.h"
 #include "ring/result.h"
@@ -19,6 +21,7 @@ struct CorpusJob {
   std::string name;  // "embed", "score"
   CorpusJobOptions options;
   ring::Request request;                        // start_tokens is filled in
+  std::optional<WritingOptions> writing;        // for a job that writes texts; the start token then stands before its prompt
   TokenId auto_start_token = -1, auto_end_token = -1;  // what `auto` means for text; -1: none
   // Decides, once the model is known, what the options leave open; may be empty.
   std::function<void(CorpusJob& job, const model::Config& config)> settle;

@@ -18,10 +18,12 @@ Index own_tokens(const text::DocumentInfo& document, const ring::Request& reques
 Index count_windows(Index tokens, Index window) { return window > 0 ? (tokens + window - 1) / window : 0; }
 
 output::FileSpec make_file_spec(const std::string& job, const ring::Request& request, bool embedding_f16,
-                                const model::Config& config, const text::Corpus& corpus) {
+                                const model::Config& config, const text::Corpus& corpus, const Writing* writing) {
   output::FileSpec spec;
   spec.job = job;
   if (request.window > 0) spec.windows.emplace();
+  if (writing && writing->summarises()) spec.summaries = writing->room();
+  if (writing && writing->mode() != WritingMode::final) spec.sections = output::SectionsSpec{{}, {}, {}, writing->room()};
   for (std::size_t d = 0; d < corpus.documents.size(); ++d) {
     const text::DocumentInfo& document = corpus.documents[d];
     const Index tokens = own_tokens(document, request);
@@ -32,6 +34,12 @@ output::FileSpec make_file_spec(const std::string& job, const ring::Request& req
       spec.windows->document.push_back(static_cast<Index>(d));
       spec.windows->first_token.push_back(w * request.window);
       spec.windows->tokens.push_back(std::min(request.window, tokens - w * request.window));
+    }
+    for (Index s = 0; writing && s < writing->count_section_texts(tokens); ++s) {
+      const Index first = s * writing->reading().tokens;
+      spec.sections->document.push_back(static_cast<Index>(d));
+      spec.sections->first_token.push_back(first);
+      spec.sections->tokens.push_back(std::min(writing->reading().tokens, tokens - first));
     }
   }
   if (request.embedding) spec.embedding_width = config.channels;

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "jobs/writing.h"
 #include "model/config.h"
 #include "output/schema.h"
 #include "ring/result.h"
@@ -10,9 +11,9 @@
 
 namespace riverrun::jobs {
 
-// Without attributes. request.start_tokens is settled.
+// Without attributes. request.start_tokens is settled. `writing`: null for a job that writes no texts.
 output::FileSpec make_file_spec(const std::string& job, const ring::Request& request, bool embedding_f16,
-                                const model::Config& config, const text::Corpus& corpus);
+                                const model::Config& config, const text::Corpus& corpus, const Writing* writing);
 
 // How many windows of `window` tokens (0: none) cover `tokens`.
 Index count_windows(Index tokens, Index window);

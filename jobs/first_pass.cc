@@ -50,6 +50,15 @@ class WatchedReader : public text::Reader {
 
 }  // namespace
 
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& model, const std::string& tokenizer, Index vocab) {
+  // Opened for the vocabulary that may be inside; weights are not read.
+  const auto file = checkpoint::open_checkpoint(model);
+  const checkpoint::Extras& extras = file->extras();
+  text::TokenizerChoice choice = text::choose_tokenizer({model, tokenizer, extras.vocabulary, extras.vocabulary_kind, vocab});
+  log_info("tokenizer: ", choice.tokenizer->name(), " from ", choice.source, " (", choice.why, ")");
+  return std::move(choice.tokenizer);
+}
+
 FirstPass read_input(const InputOptions& options) {
   FirstPass pass;
   WatchedReader reader(text::open_reader(options.input, {options.keep_invalid_utf8}));
@@ -65,14 +74,8 @@ FirstPass read_input(const InputOptions& options) {
   std::unique_ptr<text::Tokenizer> tokenizer;
   pass.tokenizer = "none";
   if (!tokens || !options.tokenizer.empty()) {
-    // Opened for the vocabulary that may be inside; weights are not read.
-    const auto file = checkpoint::open_checkpoint(options.model);
-    const checkpoint::Extras& extras = file->extras();
-    text::TokenizerChoice choice = text::choose_tokenizer(
-        {options.model, options.tokenizer, extras.vocabulary, extras.vocabulary_kind, options.vocab});
-    tokenizer = std::move(choice.tokenizer);
+    tokenizer = open_tokenizer(options.model, options.tokenizer, options.vocab);
     pass.tokenizer = tokenizer->name();
-    log_info("tokenizer: ", pass.tokenizer, " from ", choice.source, " (", choice.why, ")");
   }
   pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab, options.threads},
                                   options.spool_path);

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "text/corpus.h"
+#include "text/tokenizer.h"
 
 namespace riverrun::jobs {
 
@@ -22,6 +23,9 @@ struct FirstPass {
   std::string tokenizer;  // its name, or "none" when all documents gave their tokens
   TokenId start_token = -1, end_token = -1;
 };
+
+// The tokenizer that goes with a model; says which and why in the log. InputError when there is none.
+std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& model, const std::string& tokenizer, Index vocab);
 
 FirstPass read_input(const InputOptions& options);
 

@@ -116,13 +116,12 @@ namespace {
 constexpr Index kStateBytesPerBlock = Index{256} << 20;
 }
 
-plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, const ring::Request& request) {
+plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, bool keeps_states) {
   plan::Options options;
   options.ranks = ranks;
   options.block_tokens = block_tokens;
   options.cost.layers = model.config().layers;
-  // Each slice of a block keeps a state of its own when states are asked for.
-  if (request.states) options.max_slices_per_block = std::clamp<Index>(kStateBytesPerBlock / model.state_shape().bytes(), 1, 64);
+  if (keeps_states) options.max_slices_per_block = std::clamp<Index>(kStateBytesPerBlock / model.state_shape().bytes(), 1, 64);
   return options;
 }
 

@@ -30,7 +30,8 @@ void check_paths(const CorpusJobOptions& options);
 // B: as asked for, or chosen from the longest document. Never from the number of ranks.
 Index choose_block_tokens(Index asked, Index longest_document);
 
-plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, const ring::Request& request);
+// `keeps_states`: the state after a document is kept for a while.
+plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, bool keeps_states);
 
 // Proves that the plan's messages cannot deadlock; Error otherwise.
 void check_plan(const plan::Plan& plan, const model::Model& model, const ring::Request& request);

@@ -42,19 +42,16 @@ void report_run(const ResultFile& results, const plan::Plan& plan, const model::
   double seconds = 0;
   for (const ring::Statistics& rank : of_ranks) {
     seconds = std::max(seconds, rank.total_seconds);
-    sum.compute_seconds += rank.compute_seconds;
-    sum.state_seconds += rank.state_seconds;
-    sum.send_seconds += rank.send_seconds;
-    sum.wait_seconds += rank.wait_seconds;
-    sum.bytes_sent += rank.bytes_sent;
+    sum += rank;
   }
   const auto counted = [](Index count, const char* what) { return concat(count, " ", what, count == 1 ? "" : "s"); };
   log_info(counted(results.documents_done(), "document"), ", ", short_number(double(plan.tokens)), " tokens in ", short_time(seconds), ": ",
            short_number(seconds > 0 ? double(plan.tokens) / seconds : 0), " tokens/s on ", counted(std::ssize(of_ranks), "rank"));
   if (of_ranks.size() > 1 && seconds > 0 && plan.tokens > 0) {
     const double all = seconds * double(of_ranks.size());
-    const double idle = all - sum.compute_seconds - sum.send_seconds - sum.wait_seconds;
-    log_info("of the ranks' time: ", percent(sum.compute_seconds / all), " computing, ", percent(sum.send_seconds / all), " sending, ",
+    const double idle = all - sum.compute_seconds - sum.fork_seconds - sum.send_seconds - sum.wait_seconds;
+    log_info("of the ranks' time: ", percent(sum.compute_seconds / all), " computing, ",
+             sum.fork_seconds > 0 ? percent(sum.fork_seconds / all) + " writing texts, " : "", percent(sum.send_seconds / all), " sending, ",
              percent(sum.wait_seconds / all), " waiting, ", percent(idle / all), " done before others; ",
              percent(forecast_efficiency(plan, model, sum)), " computing by the forecast; ",
              sum.bytes_sent / 1048576, " MiB sent");

@@ -19,10 +19,11 @@ constexpr auto kCommitInterval = std::chrono::seconds(1);
 }  // namespace
 
 ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model,
-                       const text::Corpus& corpus, const std::vector<output::Attribute>& attributes)
+                       const text::Corpus& corpus, const std::vector<output::Attribute>& attributes,
+                       const Writing* writing)
     : half_(job.embedding_f16), corpus_(corpus), state_(model.state_shape()) {
   const std::string& path = job.options.output;
-  output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus);
+  output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus, writing);
   spec.attributes = attributes;
   if (job.options.resume && std::filesystem::exists(path)) {
     const std::string found = output::difference(output::Reader(path), spec);
@@ -32,11 +33,14 @@ ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const
   }
   writer_ = std::make_unique<output::Writer>(path);
   first_score_ = output::score_offsets(spec.tokens);
-  Index windows = 0;
+  Index windows = 0, sections = 0;
   for (std::size_t d = 0; d < corpus.documents.size(); ++d) {
     first_window_.push_back(windows);
     windows += count_windows(spec.tokens[d], request.window);
-    pending_.push_back({corpus.documents[d].length, true});
+    const Index length = corpus.documents[d].length, own_sections = writing ? writing->count_section_texts(length) : 0;
+    first_section_.push_back(sections);
+    sections += own_sections;
+    pending_.push_back({writing ? writing->sequence_tokens(length) : length, own_sections + Index{writing && writing->summarises()}});
     if (!corpus.documents[d].error.empty()) mark_failed(static_cast<Index>(d), corpus.documents[d].error);
   }
   writer_->commit();
@@ -59,10 +63,25 @@ void ResultFile::take(ring::SliceResult result) {
   pending.tokens_left -= result.tokens;
   RR_CHECK(pending.tokens_left >= 0, "more results than tokens for document ", result.document);
   tokens_done_ += result.tokens;
-  if (pending.tokens_left == 0) {
+  settle_if_complete(result.document);
+}
+
+void ResultFile::take_text(Index document, bool summary, const ring::WrittenText& text) {
+  const Index row = summary ? document : first_section_[document] + text.section;
+  // A text without an end was broken off by a number that is not finite.
+  if (text.stop_reason == StopReason::none) spoil(document);
+  else writer_->write_text(summary ? output::TextGroup::summaries : output::TextGroup::sections, row, {text.text, text.tokens, text.stop_reason});
+  Pending& pending = pending_.at(document);
+  RR_CHECK(--pending.texts_left >= 0, "more texts than were asked for of document ", document);
+  settle_if_complete(document);
+}
+
+void ResultFile::settle_if_complete(Index document) {
+  const Pending& pending = pending_[document];
+  if (pending.tokens_left == 0 && pending.texts_left == 0) {
     ++documents_done_;
-    if (pending.finite) writer_->mark_done(result.document);
-    else mark_failed(result.document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
+    if (pending.finite) writer_->mark_done(document);
+    else mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
   }
   const auto now = std::chrono::steady_clock::now();
   if (now - committed_ < kCommitInterval) return;

@@ -15,13 +15,6 @@ constexpr std::uint32_t kWeyl[] = {0x9e3779b9u, 0xbb67ae85u};
 std::uint32_t high(std::uint64_t value) { return static_cast<std::uint32_t>(value >> 32); }
 std::uint32_t low(std::uint64_t value) { return static_cast<std::uint32_t>(value); }
 
-// 64-bit FNV-1a: part of what a seed means, so it must never change.
-std::uint64_t hash_of(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325u;
-  for (const char byte : text) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
-  return hash;
-}
-
 std::uint32_t as_word(const char* what, Index value) {
   RR_CHECK(value >= 0 && value <= std::numeric_limits<std::uint32_t>::max(), what, " ", value, " of a text");
   return static_cast<std::uint32_t>(value);
@@ -38,8 +31,15 @@ std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> c, std::array<s
   return c;
 }
 
-Draws::Draws(std::uint64_t seed, std::string_view document_id, Index section)
-    : seed_(seed), document_(hash_of(document_id)), section_(as_word("section", section)) {}
+// 64-bit FNV-1a.
+std::uint64_t document_key(std::string_view document_id) {
+  std::uint64_t hash = 0xcbf29ce484222325u;
+  for (const char byte : document_id) hash = (hash ^ static_cast<unsigned char>(byte)) * 0x100000001b3u;
+  return hash;
+}
+
+Draws::Draws(std::uint64_t seed, std::uint64_t document_key, Index section)
+    : seed_(seed), document_(document_key), section_(as_word("section", section)) {}
 
 double Draws::uniform(Index position) const {
   const auto words = philox({low(document_), high(document_), section_, as_word("position", position)}, {low(seed_), high(seed_)});

@@ -15,11 +15,14 @@ namespace riverrun::generate {
 // The Philox4x32-10 block function.
 std::array<std::uint32_t, 4> philox(std::array<std::uint32_t, 4> counter, std::array<std::uint32_t, 2> key);
 
+// What a document's id is among random numbers. Part of what a seed means, so it never changes.
+std::uint64_t document_key(std::string_view document_id);
+
 // The draws of one text.
 class Draws {
  public:
   // `section` tells the texts of one document apart, and is below 2^32.
-  Draws(std::uint64_t seed, std::string_view document_id, Index section);
+  Draws(std::uint64_t seed, std::uint64_t document_key, Index section);
   // Uniform in [0, 1) with 53 bits, for the token at `position` of the text, below 2^32.
   double uniform(Index position) const;
 

@@ -26,7 +26,7 @@ std::vector<std::byte> pack(const SliceResult& result) {
   Fixed fixed{result.document, result.tokens, result.last, result.finite, result.first_score, result.first_window, {}, -1, 0, 0, 0};
   std::size_t bytes = sizeof fixed;
   if (const auto& written = result.written) {
-    fixed.section = written->section, fixed.stop_reason = written->stop_reason;
+    fixed.section = written->section, fixed.stop_reason = static_cast<Index>(written->stop_reason);
     fixed.text_tokens = std::ssize(written->tokens), fixed.text_bytes = std::ssize(written->text);
     bytes += written->tokens.size() * sizeof(TokenId) + written->text.size();
   }
@@ -75,7 +75,7 @@ SliceResult unpack(std::span<const std::byte> bytes) {
   if (fixed.section >= 0) {
     WrittenText& written = result.written.emplace();
     written.section = fixed.section;
-    written.stop_reason = static_cast<std::uint8_t>(fixed.stop_reason);
+    written.stop_reason = static_cast<StopReason>(fixed.stop_reason);
     get(written.tokens, fixed.text_tokens);
     get(written.text, fixed.text_bytes);
   }

@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "core/stop_reason.h"
 #include "core/types.h"
 
 namespace riverrun::ring {
@@ -33,7 +33,7 @@ struct WrittenText {
   Index section = 0;             // number of the section, within the document
   std::vector<TokenId> tokens;
   std::string text;
-  std::uint8_t stop_reason = 0;  // generate::StopReason
+  StopReason stop_reason = StopReason::none;
 
   bool operator==(const WrittenText&) const = default;
 };

@@ -45,6 +45,15 @@ struct Statistics {
   double tail_seconds = 0;   // after the rank's last block and without Job::fork: until its carries and results were taken
   double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
+
+  Statistics& operator+=(const Statistics& other) {
+    for (auto member : {&Statistics::compute_seconds, &Statistics::state_seconds, &Statistics::fork_seconds, &Statistics::send_seconds,
+                        &Statistics::wait_seconds, &Statistics::tail_seconds, &Statistics::total_seconds}) {
+      this->*member += other.*member;
+    }
+    for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent}) this->*member += other.*member;
+    return *this;
+  }
 };
 
 // Runs this rank's part of the plan; rank 0 returns when the results of all slices of all ranks have been handed to

@@ -50,7 +50,7 @@ TEST_P(GreedyTest, ContinuesAsThePackageDoes) {
     settings.sampling = {.presence = test["presence"], .frequency = test["frequency"], .decay = test["decay"]};
     settings.end.max_tokens = std::ssize(tokens);
     Decoder decoder(*model, settings, [](TokenId) { return std::string("letters"); }, 1, stream);
-    decoder.add({0, initial_state(*model), golden.tokens, Draws(0, "", 0)});
+    decoder.add({0, initial_state(*model), golden.tokens, Draws(0, document_key(""), 0)});
     EXPECT_EQ(run(decoder)[0].tokens, tokens) << "penalties: " << name;
   }
 }
@@ -84,7 +84,7 @@ class DecoderTest : public testing::TestWithParam<const char*> {
     constexpr Index kLengths[] = {1, 2, 40, 600, 3, 257, 1};
     for (const Index number : order) {
       decoder.add({number, initial_state(*model_), test::random_tokens(kLengths[number], unsigned(number)),
-                   Draws(settings.seed, "document", number)});
+                   Draws(settings.seed, document_key("document"), number)});
     }
     return run(decoder);
   }
@@ -135,8 +135,8 @@ TEST_P(DecoderTest, StateThatIsNotFiniteEndsThatTextAlone) {
   Decoder decoder(*model_, used, bytes_of, 2, {DeviceKind::cpu, &pool, nullptr});
   auto broken = initial_state(*model_);
   broken->time_row(1)[0] = std::numeric_limits<float>::quiet_NaN();
-  decoder.add({0, std::move(broken), {20, 21}, Draws(1, "a", 0)});
-  decoder.add({1, initial_state(*model_), {20, 21}, Draws(1, "a", 0)});
+  decoder.add({0, std::move(broken), {20, 21}, Draws(1, document_key("a"), 0)});
+  decoder.add({1, initial_state(*model_), {20, 21}, Draws(1, document_key("a"), 0)});
   const auto texts = run(decoder);
   EXPECT_FALSE(texts.at(0).finite);
   EXPECT_TRUE(texts.at(0).tokens.empty());
@@ -148,7 +148,7 @@ TEST_P(DecoderTest, PromptOutsideTheVocabularyIsRefused) {
   ThreadPool pool(1);
   const Settings used = settings();
   Decoder decoder(*model_, used, bytes_of, 2, {DeviceKind::cpu, &pool, nullptr});
-  EXPECT_THROW(decoder.add({0, initial_state(*model_), {test::kSmallVocab}, Draws(1, "a", 0)}), InputError);
+  EXPECT_THROW(decoder.add({0, initial_state(*model_), {test::kSmallVocab}, Draws(1, document_key("a"), 0)}), InputError);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, DecoderTest, testing::Values("rwkv4", "rwkv6", "rwkv7"), [](const auto& test) { return std::string(test.param); });

@@ -32,7 +32,7 @@ TEST(Sampling, DrawsFromTheDistributionOfThePackage) {
     SCOPED_TRACE(test["temperature"].dump() + " " + test["top_p"].dump() + " " + test["top_k"].dump());
     std::vector<int> seen(p.size());
     Sampler sampler;
-    const Draws draws(1, "chi-square", 0);
+    const Draws draws(1, document_key("chi-square"), 0);
     for (Index i = 0; i < kDraws; ++i) ++seen.at(sampler.draw(logits, sampling, draws.uniform(i)));
     double chi_square = 0, degrees = -1, rare_expected = 0, rare_seen = 0;
     const auto add = [&](double expected, double found) {
@@ -60,7 +60,7 @@ TEST(Sampling, FindsTheCutoffInALargeFlatVocabulary) {
   std::vector<float> logits(65536);
   for (std::size_t i = 0; i < logits.size(); ++i) logits[i] = static_cast<float>((i * 40503) % 65536) * 1e-6f;
   Sampler sampler;
-  const Draws draws(1, "flat", 0);
+  const Draws draws(1, document_key("flat"), 0);
   const float median = 32768e-6f;
   double lowest = kInfinity;
   for (Index i = 0; i < 300; ++i) lowest = std::min<double>(lowest, logits[sampler.draw(logits, {.temperature = 1, .top_p = 0.5}, draws.uniform(i))]);

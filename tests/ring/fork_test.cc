@@ -54,7 +54,7 @@ class Recorder : public ring::Fork {
     std::memcpy(&written.section, item.data() + sizeof(Index), sizeof(Index));
     written.text.assign(reinterpret_cast<const char*>(item.data()) + 2 * sizeof(Index), item.size() - 2 * sizeof(Index));
     written.tokens = {1, 2};
-    written.stop_reason = 3;
+    written.stop_reason = StopReason::length;
     held_.pop_back();
     outlet.post(std::move(result));
   }
@@ -104,7 +104,7 @@ TEST_P(ForkTest, EveryStateIsThatOfThePlainModel) {
       for (const auto& [section, written] : results[d].written) {
         end = std::min(length, 100 + section * 107);
         EXPECT_TRUE(written.text == state_after(documents[d], end, from)) << "document " << d << ", section " << section;
-        EXPECT_EQ(written.stop_reason, 3);
+        EXPECT_EQ(written.stop_reason, StopReason::length);
       }
       EXPECT_EQ(end, length) << "document " << d;
     }

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <cstring>
-#include <future>
+#include <filesystem>
 
+#include "checkpoint/checkpoint.h"
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -14,11 +15,13 @@
 #include "jobs/first_pass.h"
 #include "jobs/hierarchy.h"
 #include "jobs/machine.h"
+#include "jobs/node_model.h"
 #include "jobs/report.h"
 #include "jobs/result_file.h"
 #include "jobs/run_record.h"
 #include "jobs/scratch_file.h"
 #include "jobs/text_writer.h"
+#include "jobs/while_alive.h"
 #include "jobs/work_list.h"
 #include "kernels/table.h"
 #include "model/model.h"
@@ -41,7 +44,7 @@ class CorpusRun {
         timeout_(machine.timeout), request_(job.request) {}
 
   int run() {
-    if (leads()) while_alive([this] { prepare(); });
+    if (leads()) while_alive(transport_, [this] { prepare(); });
     // A hierarchy of summaries reads those of one level as the documents of the next; other jobs have one level.
     do {
       share();
@@ -54,17 +57,6 @@ class CorpusRun {
 
  private:
   bool leads() const { return transport_.rank() == 0; }
-
-  // Rank 0 is at work alone, and the others wait: tells them that it lives.
-  template <class Work>
-  void while_alive(Work work) const {
-    auto done = std::async(std::launch::async, work);
-    while (done.wait_for(std::chrono::milliseconds(2)) != std::future_status::ready) {
-      transport_.note_step();
-      transport_.progress();
-    }
-    done.get();
-  }
 
   // Rank 0: reads the input and makes the output file, so that every shape is known before anything is computed.
   void prepare() {
@@ -137,7 +129,7 @@ class CorpusRun {
     plan::Options options = plan_options(transport_.size(), list_.block_tokens, model_, request_.states || writing_);
     if (writing_) options.sections = writing_->cuts();
     const plan::Plan plan = plan::make_plan(list_.length, options);
-    if (leads()) while_alive([&] { check_plan(plan, model_, request_); });
+    if (leads()) while_alive(transport_, [&] { check_plan(plan, model_, request_); });
     transport_.barrier("every rank to be ready", timeout_);
     Trace trace(transport_.rank(), Trace::Clock::now());
     std::unique_ptr<Progress> progress;
@@ -226,6 +218,18 @@ class CorpusRun {
   ring::Statistics statistics_;
 };
 
+// What tells the weights of one job from those of another.
+std::string identity_of(const CorpusJobOptions& options) {
+  namespace fs = std::filesystem;
+  std::string identity = concat("precision ", options.precision, ", backend ", options.backend);
+  for (const std::string& path : checkpoint::open_checkpoint(options.model)->file_paths()) {
+    identity += concat(", ", fs::path(path).filename(), " of ", fs::file_size(path), " bytes and time ",
+                       fs::last_write_time(path).time_since_epoch().count());
+  }
+  std::ranges::replace(identity, '\n', ' ');
+  return identity;
+}
+
 }  // namespace
 
 int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
@@ -234,19 +238,32 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
   const RunRecord record(job.options, argc, argv);
-  // Before the ranks start: ranks that are threads share the weights, and a bad model is an error without MPI.
-  const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
-                                       {job.options.precision, job.request.scores || job.writing, job.options.initial_state});
-  if (job.settle) job.settle(job, model->config());
+  const auto load = [&](WeightStorage& storage) {
+    return model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
+                             {job.options.precision, job.request.scores || job.writing, job.options.initial_state, &storage});
+  };
   std::unique_ptr<const Writing> writing;
-  if (job.writing) {
+  const auto settle = [&](const model::Model& model) {
+    if (job.settle) job.settle(job, model.config());
+    if (!job.writing) return;
     const Index start = parse_token_option("--start-token", job.options.start_token);
     writing = std::make_unique<Writing>(*job.writing, job.options.model, job.options.tokenizer, static_cast<TokenId>(start == -2 ? job.auto_start_token : start),
-                                        *model, Stream{kernels.device, &pool, nullptr});
+                                        model, Stream{kernels.device, &pool, nullptr});
     writing->record(job.attributes);
+  };
+  NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};
+  std::unique_ptr<model::Model> model;
+  // Ranks that are threads share what is loaded before they start; ranks that are processes need MPI to agree on who packs.
+  const bool processes = machine.transport == "mpi";
+  if (processes) {
+    node.identity = identity_of(job.options);
+  } else {
+    model = load(private_weights());
+    settle(*model);
   }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
                               [&](Transport& transport) {
+                                if (processes) model = load_node_model(node, transport);
                                 return CorpusRun(job, machine, *model, kernels, record, writing.get(), transport).run();
                               });
 }

@@ -35,6 +35,8 @@ po::options_description describe(CorpusJobOptions& o) {
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
       ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
        "threads per rank; 0: the cores this rank may use")
+      ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
+       "one copy in memory for all MPI ranks of a node: auto (where the system lets them), on (or fail), or off")
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
        "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
       ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),

@@ -12,7 +12,7 @@ namespace riverrun::jobs {
 // Options that every job over a corpus has.
 struct CorpusJobOptions {
   std::string model, input, output, tokenizer, initial_state;
-  std::string backend = "auto", precision = "auto", transport = "auto";
+  std::string backend = "auto", precision = "auto", transport = "auto", share_weights = "auto";
   Index ranks = 1, threads = 0, block_tokens = 0;
   bool resume = false, overwrite = false, keep_invalid_utf8 = false, synchronous_sends = false;
   std::string start_token = "auto", end_token = "auto";

@@ -117,7 +117,8 @@ int run_plan(int argc, const char* const* argv) {
   print_line("blocks", concat(plan.blocks.size(), " of up to ", B, " tokens, over ", common.ranks, " ranks"));
   print_line("carries handed on", concat(plan.edges, ", ", mebibytes(forecast.bytes_per_edge), " each; ",
                                          mebibytes(forecast.bytes_sent), " travel between ranks"));
-  print_line("memory per rank", mebibytes(forecast.memory_per_rank));
+  print_line("memory per rank", concat(mebibytes(forecast.memory_per_rank), ", of which ", mebibytes(cost.weight_bytes),
+                                       " are weights, one copy for all ranks of a node"));
   print_line("output file", mebibytes(output::payload_bytes(make_file_spec(options.job, request, false, config, corpus, nullptr))));
   std::printf("\nforecast, at %.0f GFLOP/s in products, %.0f in the recurrence, %.0f us per hop\n", options.gflops,
               options.state_gflops, options.hop_microseconds);

@@ -61,9 +61,9 @@ WeightMemory map(int file, const detail::SharedPiece& piece, int protection) {
 std::string sharing_domain() {
   std::string kernel;
   std::getline(std::ifstream("/proc/sys/kernel/random/boot_id"), kernel);
-  RR_CHECK(!kernel.empty(), "the system does not name its running kernel (/proc/sys/kernel/random/boot_id)");
+  if (kernel.empty()) throw Error(with_errno("cannot read /proc/sys/kernel/random/boot_id"));
   std::array<char, 64> processes{};
-  RR_CHECK(::readlink("/proc/self/ns/pid", processes.data(), processes.size() - 1) > 0, with_errno("no process namespace in /proc"));
+  if (::readlink("/proc/self/ns/pid", processes.data(), processes.size() - 1) <= 0) throw Error(with_errno("cannot read /proc/self/ns/pid"));
   return concat(kernel, " ", processes.data(), " ", ::geteuid());
 }
 

@@ -34,6 +34,7 @@ class BadOptionsTest(RefusalTest):
             (["--backend", "tpu"], ["tpu", "cpu"]),
             (["--transport", "nccl"], ["nccl", "not in this build"]),
             (["--transport", "foo"], ["foo", "self, threads, mpi, nccl"]),
+            (["--share-weights", "maybe"], ["--share-weights 'maybe'", "auto, on, off"]),
             (["--timeout", "0"], ["--timeout 0"]),
             (["--timeout", "nan"], ["--timeout nan"]),
             (["--log-level", "loud"], ["loud", "info"]),

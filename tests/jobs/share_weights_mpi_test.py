@@ -1,0 +1,207 @@
+"""Protects: ranks on one node hold one copy of the weights between them, compute the same bytes as with copies of their
+own, end together when one of them cannot go on, and leave nothing behind."""
+
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import time
+import unittest
+
+from support import GOLDEN_MODEL, PROGRAM, JobTest, make_model, make_tokens, mpirun, read_output, run
+
+NAME = "riverrun-weights"
+LIMIT = 60  # seconds in which a run has to get where it is awaited
+PROMPTLY = 20  # seconds that ranks may need to end after one of them has failed, on a machine with much else to do
+
+
+# Runs a command in which the system refuses memfd_create (seccomp), as the rules of a container may.
+REFUSED = """
+import ctypes, errno, os, platform, struct, sys
+number = {"x86_64": 319, "aarch64": 279}[platform.machine()]
+program = struct.pack("HBBI" * 4, 0x20, 0, 0, 0, 0x15, 0, 1, number, 0x06, 0, 0, 0x50000 | errno.EPERM, 0x06, 0, 0, 0x7FFF0000)
+code = ctypes.create_string_buffer(program)
+filter = ctypes.create_string_buffer(struct.pack("HxxxxxxP", 4, ctypes.addressof(code)))
+libc = ctypes.CDLL(None, use_errno=True)
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter, 0, 0) == 0, ctypes.get_errno()
+os.execvp(sys.argv[1], sys.argv[1:])
+"""
+
+
+def limited(ranks, kilobytes):
+    """Ranks whose files, shared memory among them, may not grow beyond that size."""
+    shell = f"trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\""
+    return [*mpirun(ranks), "bash", "-c", shell, "rank"]
+
+
+def ranks_of(job):
+    """{rank: process} of the job under the mpirun whose process is `job`."""
+    found = {}
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = re.search(r"^PPid:\t(\d+)", (process / "status").read_text(), re.M)
+            environment = dict(part.partition(b"=")[::2] for part in (process / "environ").read_bytes().split(b"\0"))
+        except OSError:
+            continue  # gone already
+        if parent and int(parent[1]) == job.pid and b"OMPI_COMM_WORLD_RANK" in environment:
+            found[int(environment[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
+    return found
+
+
+def memory_of(process):
+    """(resident, proportional) bytes of the shared weights in a process."""
+    sums = {"Rss": 0, "Pss": 0}
+    ours = False
+    for line in pathlib.Path(f"/proc/{process}/smaps").read_text().splitlines():
+        if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
+            ours = NAME in line
+        elif ours and line.partition(":")[0] in sums:
+            sums[line.partition(":")[0]] += 1024 * int(line.split()[1])
+    return sums["Rss"], sums["Pss"]
+
+
+def all_memory_of(process):
+    rollup = pathlib.Path(f"/proc/{process}/smaps_rollup").read_text()
+    return 1024 * int(re.search(r"^Pss:\s+(\d+)", rollup, re.M)[1])
+
+
+class ShareWeightsTest(JobTest):
+    def setUp(self):
+        super().setUp()
+        self.model = make_model(self.folder / "large.safetensors", layers=4, channels=1024)
+        self.source = self.documents([make_tokens(20000, seed=seed) for seed in range(4)])
+
+    def start(self, ranks, *options):
+        """Starts a job that lasts; returns mpirun."""
+        command = [*mpirun(ranks), PROGRAM, "embed", "--model", self.model, "--input", self.source]
+        command += ["--output", self.folder / "out.h5", "--threads", "1", "--precision", "fp32", *options]
+        job = subprocess.Popen(
+            [str(part) for part in command], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        self.addCleanup(job.stderr.close)
+        self.addCleanup(job.wait)
+        self.addCleanup(job.terminate)
+        return job
+
+    def await_line(self, job, words):
+        for line in job.stderr:
+            if words in line:
+                return line
+        self.fail(f"the job ended without '{words}'")
+
+    def await_that(self, condition, job):
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end and job.poll() is None:
+            try:
+                found = condition()
+            except (OSError, KeyError):
+                found = None  # a rank that is not there yet
+            if found:
+                return found
+            time.sleep(0.01)
+        self.fail(f"not reached; the job has ended with {job.poll()}")
+
+    def test_one_copy(self):
+        ranks = 3
+        job = self.start(ranks)
+        line = self.await_line(job, "weights: ")
+        weights = int(re.search(r"weights: (\d+) MiB, shared by 3 ranks", line)[1]) << 20
+
+        def all_in_use():
+            resident = [memory_of(process)[0] for process in ranks_of(job).values()]
+            return len(resident) == ranks and min(resident) > 0.9 * weights
+
+        self.await_that(all_in_use, job)
+        processes = ranks_of(job).values()
+        shared = sum(memory_of(process)[1] for process in processes)
+        self.assertLess(abs(shared - weights), 0.05 * weights)
+        # Three copies would be three times the weights; beside them, a rank has some 40 MiB of its own.
+        self.assertLess(sum(all_memory_of(process) for process in processes), 2 * weights)
+
+    def test_copies_of_their_own(self):
+        job = self.start(2, "--share-weights", "off")
+        self.await_line(job, "documents, ")
+        self.assertEqual([memory_of(process) for process in ranks_of(job).values()], [(0, 0)] * 2)
+
+    def test_the_same_bytes(self):
+        source = self.documents([make_tokens(200, seed=7), make_tokens(33)], "short.jsonl")
+        expected = self.job("score", source)[1]
+        for ranks in (2, 4):
+            for share in ("on", "off"):
+                found = self.job("score", source, "--share-weights", share, launcher=mpirun(ranks))[1]
+                self.assert_same(found, expected, f"{ranks} ranks, --share-weights {share}")
+
+    def test_a_rank_killed_while_the_weights_are_packed(self):
+        for victim in (0, 1):  # who packs, and who waits
+            job = self.start(3)
+
+            def packing():
+                found = ranks_of(job)
+                begun = memory_of(found[0])[0] > 0
+                return found if begun and len(found) == 3 else None
+
+            found = self.await_that(packing, job)
+            os.kill(found[victim], signal.SIGKILL)
+            begin = time.monotonic()
+            errors = job.communicate(timeout=LIMIT)[1]
+            self.assertLess(time.monotonic() - begin, PROMPTLY)
+            self.assertEqual(job.returncode, 128 + signal.SIGKILL, errors)
+            self.await_ended(found.values())
+
+    def await_ended(self, processes):
+        end = time.monotonic() + PROMPTLY
+        while any(os.path.exists(f"/proc/{process}") for process in processes):
+            self.assertLess(time.monotonic(), end, "a rank is still there")
+            time.sleep(0.05)
+
+    def refuse(self, model, launcher, *options, code, words):
+        done = run(
+            "score", "--model", model, "--input", self.source, "--output", self.folder / "out.h5",
+            "--precision", "fp32", *options, launcher=launcher, limit=LIMIT,
+        )  # fmt: skip
+        errors = [line for line in done.err.splitlines() if " error " in line]
+        self.assertEqual((done.code, len(errors)), (code, 1), done.err)
+        for word in words:
+            self.assertIn(word, errors[0])
+        self.assertFalse((self.folder / "out.h5").exists())
+
+    def test_one_message_for_a_model_that_cannot_be_loaded(self):
+        headless = make_model(self.folder / "headless.safetensors", headless=True)
+        for share in ("auto", "off"):
+            self.refuse(headless, mpirun(3), "--share-weights", share, code=2, words=["head.weight"])
+
+    def test_one_message_for_memory_that_is_not_there(self):
+        self.refuse(self.model, limited(3, 20000), code=1, words=["no memory for", "of shared weights"])
+
+    def test_memory_that_cannot_be_shared(self):
+        refused = [sys.executable, "-c", REFUSED, *mpirun(3)]
+        source = self.documents([make_tokens(200, seed=7)], "short.jsonl")
+        arguments = ["score", "--model", GOLDEN_MODEL, "--input", source, "--output"]
+        done = run(*arguments, self.folder / "copies.h5", launcher=refused, limit=LIMIT)
+        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual(done.err.count("cannot share weights"), 1, done.err)
+        self.assertIn("memfd_create", done.err)
+        self.assert_same(read_output(self.folder / "copies.h5")[1], self.job("score", source)[1])
+        self.refuse(
+            GOLDEN_MODEL, refused, "--share-weights", "on", code=1,
+            words=["cannot share weights", "--share-weights auto or off"],
+        )  # fmt: skip
+
+    def test_ranks_of_different_models_do_not_share(self):
+        other = make_model(self.folder / "other.safetensors", layers=3)
+        self.source = self.documents([make_tokens(5)])
+        part = [PROGRAM, "score", "--input", self.source, "--output", self.folder / "out.h5", "--model"]
+        first = make_model(self.folder / "first.safetensors", layers=4)
+        done = run(first, ":", "-n", "1", *part, other, launcher=[*mpirun(1), *part[:-1]], program="--model", limit=LIMIT)
+        self.assertEqual(done.code, 2, done.err)
+        self.assertIn("rank 1: this rank was started with another model than rank 0", done.err)
+
+    def tearDown(self):
+        self.assertEqual([name for name in os.listdir("/dev/shm") if "riverrun" in name], [])
+        super().tearDown()
+
+
+if __name__ == "__main__":
+    unittest.main()

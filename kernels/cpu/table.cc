@@ -1,9 +1,11 @@
 #include "kernels/cpu/table.h"
 
+#include "kernels/cpu/target.h"
+
 namespace riverrun::kernels::cpu {
 
 const KernelTable& table() {
-  static const KernelTable kTable = {
+  static const KernelTable kTable = (obey_cpu_target(), KernelTable{
       .backend = "cpu",
       .device = DeviceKind::cpu,
       .multiplies = multiplies,
@@ -26,7 +28,7 @@ const KernelTable& table() {
       .wkv7_readout = wkv7_readout,
       .log_prob = log_prob,
       .sum_rows = sum_rows,
-  };
+  });
   return kTable;
 }
 

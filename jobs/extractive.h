@@ -13,8 +13,7 @@
 
 namespace riverrun::jobs {
 
-// 1 ranks by relevance alone, 0 by novelty alone. 0.7 is the value that the paper names for focusing on what matters
-// most, against 0.3 for a survey of what there is: a summary should be typical of its document first of all.
+// 1 ranks by relevance alone, 0 by novelty alone. A summary should be typical of its document first of all.
 constexpr double kRelevanceWeight = 0.7;
 
 // `windows` is [w, width], row-major, of one document; the lengths of the vectors count only in the mean. Returns

@@ -25,6 +25,7 @@ ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const
   const std::string& path = job.options.output;
   output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus, writing);
   spec.attributes = attributes;
+  if (job.writing && !job.writing->also_text.empty()) text_files_ = std::make_unique<TextFiles>(job.writing->also_text, spec.ids);
   if (job.options.resume && std::filesystem::exists(path)) {
     const std::string found = output::difference(output::Reader(path), spec);
     RR_CHECK_INPUT(found.empty(), "cannot --resume ", path, ": ", found, "; use the same input, model and options, or --overwrite");
@@ -111,6 +112,9 @@ void ResultFile::write(const ring::SliceResult& result) {
   }
 }
 
-void ResultFile::finish() { writer_->finish(); }
+void ResultFile::finish() {
+  writer_->finish();
+  if (text_files_) text_files_->write_all(path());
+}
 
 }  // namespace riverrun::jobs

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "jobs/corpus_job.h"
+#include "jobs/text_files.h"
 #include "model/model.h"
 #include "output/writer.h"
 #include "ring/result.h"
@@ -55,6 +56,7 @@ class ResultFile {
   const text::Corpus& corpus_;
   const model::StateShape state_;
   std::unique_ptr<output::Writer> writer_;
+  std::unique_ptr<TextFiles> text_files_;
   std::vector<Index> first_score_, first_window_, first_section_;  // per document, of its rows
   std::vector<Pending> pending_;                   // per document
   std::vector<std::string> failures_;

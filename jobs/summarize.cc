@@ -56,6 +56,7 @@ int run_summarize(int argc, const char* const* argv) {
   Index seed = 0;
   bool save_states = false;
   po::options_description own = describe_writing(writing, mode, seed);
+  own.add_options()("also-text", po::value(&writing.also_text)->value_name("DIR"), "also write the texts of each document to a plain file there");
   own.add_options()("save-states", po::bool_switch(&save_states), "also keep the model's state after each document");
   own.add(describe(job.options));
   if (!parse(argc, argv, "riverrun summarize\ntexts about documents of any length", own)) return 0;

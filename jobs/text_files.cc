@@ -12,6 +12,7 @@
 
 #include "core/error.h"
 #include "output/raw_file.h"
+#include "output/reader.h"
 #include "output/utf8.h"
 #include "text/utf8.h"
 
@@ -136,6 +137,27 @@ void TextFiles::write(Index document, const DocumentText& text) const {
   file.write(std::as_bytes(std::span(bytes)), 0, "a document's text");
   file.sync();  // else a power failure could leave the name with an empty file
   aside.rename_to(path(document));
+}
+
+void TextFiles::write_all(const std::string& output) const {
+  const output::Reader reader(output);
+  const auto status = reader.status();
+  std::vector<DocumentText> texts(paths_.size());
+  if (const output::Dataset* sections = reader.dataset("/sections/document")) {
+    const Index rows = sections->rows();
+    const auto document = reader.integers("/sections/document", 0, rows), first = reader.integers("/sections/first_token", 0, rows),
+               tokens = reader.integers("/sections/tokens", 0, rows);
+    for (Index row = 0; row < rows; ++row) {
+      if (status.at(document[row]) != output::Status::done) continue;
+      texts.at(document[row]).sections.push_back({first[row], tokens[row], reader.generated_text(output::TextGroup::sections, row).text});
+    }
+  }
+  for (Index d = 0; d < std::ssize(texts); ++d) {
+    if (status.at(d) != output::Status::done) continue;
+    if (reader.dataset("/summaries/text")) texts[d].summary = reader.generated_text(output::TextGroup::summaries, d).text;
+    write(d, texts[d]);
+    texts[d] = {};
+  }
 }
 
 }  // namespace riverrun::jobs

@@ -41,6 +41,9 @@ class TextFiles {
   // that names the file when it cannot be done.
   void write(Index document, const DocumentText& text) const;
 
+  // Writes the files of all documents that are done in a finished output file.
+  void write_all(const std::string& output) const;
+
  private:
   std::vector<std::string> paths_;
 };

@@ -146,6 +146,18 @@ class SummarizeTest(JobTest):
                     mine = arrays["sections/document"] == document
                     self.assertEqual(arrays["sections/text"][mine].tolist(), expected["sections/text"][mine].tolist())
 
+    def test_plain_files_hold_the_same_texts(self):
+        folder = self.folder / "texts"
+        arrays = self.summarize(*MODES["hierarchical"], "--also-text", folder)
+        self.assertEqual(sorted(path.name for path in folder.iterdir()), [f"d{i}.txt" for i in range(len(LENGTHS))])
+        for document in range(len(LENGTHS)):
+            text = (folder / f"d{document}.txt").read_bytes().decode()
+            self.assertIn(arrays["summaries/text"][document].decode(), text)
+            for row in (arrays["sections/document"] == document).nonzero()[0]:
+                first, tokens = arrays["sections/first_token"][row], arrays["sections/tokens"][row]
+                self.assertIn(f"## Tokens {first} to {first + tokens - 1}", text)
+                self.assertIn(arrays["sections/text"][row].decode(), text)
+
     def refuse(self, words, *options):
         done = run("summarize", "--model", GOLDEN_MODEL, "--input", self.corpus, "--output", self.folder / "refused.h5",
                    "--tokenizer", self.tokenizer, *options)

@@ -16,6 +16,7 @@ std::span<const Command> commands();
 int run_embed(int argc, const char* const* argv);
 int run_score(int argc, const char* const* argv);
 int run_summarize(int argc, const char* const* argv);
+int run_ask(int argc, const char* const* argv);
 int run_plan(int argc, const char* const* argv);
 int run_bench(int argc, const char* const* argv);
 int run_convert(int argc, const char* const* argv);

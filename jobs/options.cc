@@ -25,6 +25,21 @@ po::options_description describe(CorpusJobOptions& o) {
       ("overwrite", po::bool_switch(&o.overwrite), "replace an existing output")
       ("keep-invalid-utf8", po::bool_switch(&o.keep_invalid_utf8),
        "tokenise text that is not UTF-8 byte by byte, instead of marking the document failed");
+  po::options_description blocks("How it reads", 100);
+  blocks.add_options()
+      ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
+       "one copy in memory for all MPI ranks of a node: auto (where the system lets them), on (or fail), or off")
+      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
+       "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
+      ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
+       "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
+      ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
+       "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
+      ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
+  return po::options_description().add(files).add(blocks).add(describe_run(o));
+}
+
+po::options_description describe_run(CorpusJobOptions& o) {
   po::options_description run("How it runs", 100);
   run.add_options()
       ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
@@ -35,14 +50,6 @@ po::options_description describe(CorpusJobOptions& o) {
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
       ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
        "threads per rank; 0: the cores this rank may use")
-      ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
-       "one copy in memory for all MPI ranks of a node: auto (where the system lets them), on (or fail), or off")
-      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
-       "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
-      ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
-       "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
-      ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
-       "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
       ("timeout", po::value(&o.timeout_seconds)->default_value(o.timeout_seconds)->value_name("S"),
        "seconds after which a silent rank, or a wait in which no rank makes progress, ends the job")
       ("synchronous-sends", po::bool_switch(&o.synchronous_sends),
@@ -50,9 +57,8 @@ po::options_description describe(CorpusJobOptions& o) {
   po::options_description show("What it shows", 100);
   show.add_options()
       ("progress", po::value(&o.progress)->default_value(o.progress)->value_name("STYLE"), "auto, bar, log or none")
-      ("log-level", po::value(&o.log_level)->default_value(o.log_level)->value_name("LEVEL"), "debug, info, warning or error")
-      ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
-  return po::options_description().add(files).add(run).add(show);
+      ("log-level", po::value(&o.log_level)->default_value(o.log_level)->value_name("LEVEL"), "debug, info, warning or error");
+  return po::options_description().add(run).add(show);
 }
 
 bool parse(int argc, const char* const* argv, const std::string& usage, po::options_description options,

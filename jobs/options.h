@@ -21,6 +21,8 @@ struct CorpusJobOptions {
 };
 
 boost::program_options::options_description describe(CorpusJobOptions& options);
+// Of these, what every job that computes has: backend, precision, transport, ranks, threads, what it shows.
+boost::program_options::options_description describe_run(CorpusJobOptions& options);
 
 // Parses argv after the command's name, and the file that --config names (the same options as `name = value`
 // lines; the command line wins). Returns false when --help was asked for and has been printed. Throws InputError

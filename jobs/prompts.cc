@@ -24,15 +24,17 @@ const std::string kReminder = "\n\n(Remember the main points of the document so 
 const std::string kSection = "User: Summarise the part of the document that you have just read, in a few sentences.\n\nAssistant:";
 const std::string kAfter = "User: That was the whole document. Summarise it: its main points, in their order.\n\nAssistant:";
 
+const std::string kQuestion = "User: {question}\n\nAssistant:";
+
 const std::array<Prompts, 4>& templates() {
   static const std::array<Prompts, 4> kTemplates = {{
-      {"world", "User: " + kBefore, kReminder, "\n\n" + kSection, "\n\n" + kAfter, "", {"\n\n"}},
+      {"world", "User: " + kBefore, kReminder, "\n\n" + kSection, "\n\n" + kAfter, "\n\n" + kQuestion, "", {"\n\n"}},
       // G1 models think before they answer; an empty thought asks for the answer. They write the last ">" themselves.
-      {"g1", "User: " + kBefore, kReminder, "\n\n" + kSection + " <think>\n</think", "\n\n" + kAfter + " <think>\n</think", ">",
-       {"\nUser:"}},
+      {"g1", "User: " + kBefore, kReminder, "\n\n" + kSection + " <think>\n</think", "\n\n" + kAfter + " <think>\n</think",
+       "\n\n" + kQuestion + " <think>\n</think", ">", {"\nUser:"}},
       {"raven", kBefore, kReminder, "\n\nInstruction: Summarise the text above.\n\nResponse:",
-       "\n\nInstruction: Summarise the whole text above.\n\nResponse:", "", {"\n\n"}},
-      {"plain", "", "", "\n\nSummary of this part:", "\n\nSummary of the text:", "", {"\n\n"}},
+       "\n\nInstruction: Summarise the whole text above.\n\nResponse:", "\n\nInstruction: {question}\n\nResponse:", "", {"\n\n"}},
+      {"plain", "", "", "\n\nSummary of this part:", "\n\nSummary of the text:", "\n\nQuestion: {question}\n\nAnswer:", "", {"\n\n"}},
   }};
   return kTemplates;
 }
@@ -77,7 +79,8 @@ Prompts find_template(const std::string& name, const std::string& model_path, co
 
 Prompts read_prompt_file(const std::string& path, Prompts prompts) {
   const std::pair<const char*, std::string*> parts[] = {{"[before]", &prompts.before}, {"[reminder]", &prompts.reminder},
-                                                        {"[section]", &prompts.section}, {"[after]", &prompts.after}};
+                                                        {"[section]", &prompts.section}, {"[after]", &prompts.after},
+                                                        {"[question]", &prompts.question}};
   const std::string text = read_whole(path);
   std::string* part = nullptr;
   std::set<std::string> seen;
@@ -91,7 +94,7 @@ Prompts read_prompt_file(const std::string& path, Prompts prompts) {
       if (part && part->ends_with('\n')) part->pop_back();
       const auto known = std::find_if(std::begin(parts), std::end(parts), [&](const auto& p) { return line == p.first; });
       RR_CHECK_INPUT(known != std::end(parts), path, " line ", number, ": there is no part ", line,
-                     "; the parts are [before], [reminder], [section] and [after], and a line of text begins with \\[");
+                     "; the parts are [before], [reminder], [section], [after] and [question], and a line of text begins with \\[");
       RR_CHECK_INPUT(seen.insert(line).second, path, " line ", number, ": the part ", line, " is there already");
       part = known->second;
       part->clear();

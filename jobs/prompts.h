@@ -13,6 +13,7 @@ struct Prompts {
   std::string reminder;       // between two sections; the reading goes on after it
   std::string section;        // after a section: what is written next is the section's text
   std::string after;          // after the document: what is written next is its summary
+  std::string question;       // after the state of a document: "{question}" in it stands for what is asked
   std::string opening;        // what the model is expected to write first, which is no part of a text
   std::vector<std::string> stops;
 };
@@ -21,8 +22,8 @@ struct Prompts {
 // InputError for another name, listing them.
 Prompts find_template(const std::string& name, const std::string& model_path, const std::string& tokenizer);
 
-// A prompt file: the parts of a template that it gives replace those of `base`. Lines [before], [reminder], [section] and
-// [after] begin a part; its text is what stands between them, less the last line break. A line that begins with \[ stands
+// A prompt file: the parts of a template that it gives replace those of `base`. Lines [before], [reminder], [section], [after]
+// and [question] begin a part; its text is what stands between them, less the last line break. A line that begins with \[ stands
 // for one that begins with [. InputError, with the line, for an unknown or repeated part, text ahead of the first one, a file
 // without parts or not UTF-8, or of more than 1 MiB.
 Prompts read_prompt_file(const std::string& path, Prompts base);

@@ -1,6 +1,7 @@
 // RunRecord: what the output says about the run that made it.
 #pragma once
 
+#include <chrono>
 #include <future>
 #include <string>
 #include <vector>
@@ -18,6 +19,10 @@ class RunRecord {
   // Root attributes: version, command, model and its sizes, precision, and the job's own. Waits for the checksums. Rank 0
   // only.
   std::vector<output::Attribute> attributes(const CorpusJob& job, const model::Model& model) const;
+
+  // Rank 0: whether the checksums are there, and that of the model, which is waited for.
+  bool ready() const { return model_sha256_.wait_for(std::chrono::seconds(0)) == std::future_status::ready; }
+  std::string model_sha256() const { return model_sha256_.get(); }
 
  private:
   std::string command_ = "riverrun";

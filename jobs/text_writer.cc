@@ -22,8 +22,7 @@ Index most_states(const model::Model& model) {
 
 TextWriter::TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Stream stream)
     : writing_(writing), documents_(documents), model_(model), most_held_(most_states(model)),
-      decoder_(model, writing.settings(), [&writing](TokenId token) { return token == 0 ? std::string() : writing.tokenizer().decode({&token, 1}); },
-               std::min(kMostSlots, most_held_), stream) {}
+      decoder_(model, writing.settings(), writing.token_bytes(), std::min(kMostSlots, most_held_), stream) {}
 
 bool TextWriter::wants(const plan::Slice& slice) const {
   return slice.last || (writing_.cuts().tokens > 0 && writing_.cuts().end_after(slice.first_token) == slice.first_token + slice.tokens);

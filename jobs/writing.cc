@@ -48,34 +48,40 @@ std::vector<TokenId> reserved_ids(const text::Tokenizer& tokenizer, Index vocab,
 
 }  // namespace
 
-Writing::Writing(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path,
-                 TokenId start_token, const model::Model& model, Stream stream)
-    : mode_(options.mode), section_tokens_(options.section_tokens),
-      tokenizer_(open_tokenizer(model_path, tokenizer_path, model.config().vocab)), settings_(options.settings) {
-  RR_CHECK_INPUT(section_tokens_ >= kLeastSection, "--section-tokens ", section_tokens_, " is less than a chunk of ", kLeastSection, " tokens");
-  RR_CHECK_INPUT(mode_ != WritingMode::hierarchical || section_tokens_ >= 2 * settings_.end.max_tokens, "--section-tokens ",
-                 section_tokens_, " must be at least twice --max-new-tokens ", settings_.end.max_tokens,
-                 " for --mode hierarchical, or the summaries would not get shorter");
+TextRules::TextRules(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path, Index vocab)
+    : tokenizer_(open_tokenizer(model_path, tokenizer_path, vocab)), settings_(options.settings) {
   generate::check(settings_.sampling);
   prompts_ = find_template(options.template_name, model_path, tokenizer_->name());
   if (!options.prompt_file.empty()) prompts_ = read_prompt_file(options.prompt_file, prompts_);
-  if (options.stops_given) prompts_.stops = options.stops;
-  RR_CHECK_INPUT(!prompts_.after.empty(), "the prompt's part [after] is empty; the model must be asked for a text");
-  RR_CHECK_INPUT(!prompts_.section.empty(), "the prompt's part [section] is empty; the model must be asked for a text");
+  if (!options.stops.empty()) prompts_.stops = options.stops;
+  for (const std::string& stop : prompts_.stops) RR_CHECK_INPUT(!stop.empty(), "--stop is empty");
+  settings_.end.stop_texts = prompts_.stops;
+  settings_.end.stop_tokens = {0};
+  settings_.end.max_bytes = kBytesPerText + kBytesPerToken * settings_.end.max_tokens;
+  settings_.banned = reserved_ids(*tokenizer_, vocab, settings_.end.stop_tokens);
+}
+
+generate::Decoder::TokenBytes TextRules::token_bytes() const {
+  return [this](TokenId token) { return tokenizer_->decode({&token, 1}); };
+}
+
+Writing::Writing(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path,
+                 TokenId start_token, const model::Model& model, Stream stream)
+    : TextRules(options, model_path, tokenizer_path, model.config().vocab), mode_(options.mode), section_tokens_(options.section_tokens) {
+  RR_CHECK_INPUT(section_tokens_ >= kLeastSection, "--section-tokens ", section_tokens_, " is less than a chunk of ", kLeastSection, " tokens");
+  const Index most = settings().end.max_tokens;
+  RR_CHECK_INPUT(mode_ != WritingMode::hierarchical || section_tokens_ >= 2 * most, "--section-tokens ", section_tokens_,
+                 " must be at least twice --max-new-tokens ", most, " for --mode hierarchical, or the summaries would not get shorter");
+  RR_CHECK_INPUT(!prompts().after.empty(), "the prompt's part [after] is empty; the model must be asked for a text");
+  RR_CHECK_INPUT(!prompts().section.empty(), "the prompt's part [section] is empty; the model must be asked for a text");
 
   std::vector<TokenId> before;
   if (start_token >= 0) before.push_back(start_token);
-  tokenizer_->encode(prompts_.before, before);
-  tokenizer_->encode(prompts_.reminder, reminder_);
-  tokenizer_->encode(prompts_.section, section_);
-  tokenizer_->encode(prompts_.after, after_);
+  tokenizer().encode(prompts().before, before);
+  tokenizer().encode(prompts().reminder, reminder_);
+  tokenizer().encode(prompts().section, section_);
+  tokenizer().encode(prompts().after, after_);
   if (!before.empty()) start_ = read_ids(model, before, stream);
-
-  for (const std::string& stop : prompts_.stops) RR_CHECK_INPUT(!stop.empty(), "--stop is empty");
-  settings_.end.stop_texts = prompts_.stops;
-  if (settings_.end.stop_tokens.empty()) settings_.end.stop_tokens = {0};
-  settings_.end.max_bytes = kBytesPerText + kBytesPerToken * settings_.end.max_tokens;
-  settings_.banned = reserved_ids(*tokenizer_, model.config().vocab, settings_.end.stop_tokens);
 }
 
 Index Writing::sequence_tokens(Index tokens) const {
@@ -91,18 +97,11 @@ bool Writing::is_summary(Index sequence_tokens, Index section) const {
   return mode_ == WritingMode::final || (mode_ == WritingMode::hierarchical && section == 0 && sequence_tokens <= section_tokens_);
 }
 
-void Writing::record(std::vector<output::Attribute>& attributes) const {
-  constexpr const char* kModes[] = {"final", "sections", "hierarchical"};
+void TextRules::record(std::vector<output::Attribute>& attributes) const {
   const generate::Sampling& sampling = settings_.sampling;
   std::string stops;
   for (const std::string& stop : prompts_.stops) stops += (stops.empty() ? "" : "\x1f") + stop;
-  attributes.insert(attributes.end(), {{"mode", std::string(kModes[static_cast<int>(mode_)])},
-                                       {"section_tokens", section_tokens_},
-                                       {"template", prompts_.template_name},
-                                       {"prompt_before", prompts_.before},
-                                       {"prompt_reminder", prompts_.reminder},
-                                       {"prompt_section", prompts_.section},
-                                       {"prompt_after", prompts_.after},
+  attributes.insert(attributes.end(), {{"template", prompts_.template_name},
                                        {"prompt_opening", prompts_.opening},
                                        {"stop_texts", stops},
                                        {"max_new_tokens", settings_.end.max_tokens},
@@ -115,7 +114,18 @@ void Writing::record(std::vector<output::Attribute>& attributes) const {
                                        {"penalty_decay", sampling.decay}});
 }
 
-std::string Writing::clean(const std::string& text) const {
+void Writing::record(std::vector<output::Attribute>& attributes) const {
+  constexpr const char* kModes[] = {"final", "sections", "hierarchical"};
+  TextRules::record(attributes);
+  attributes.insert(attributes.end(), {{"mode", std::string(kModes[static_cast<int>(mode_)])},
+                                       {"section_tokens", section_tokens_},
+                                       {"prompt_before", prompts().before},
+                                       {"prompt_reminder", prompts().reminder},
+                                       {"prompt_section", prompts().section},
+                                       {"prompt_after", prompts().after}});
+}
+
+std::string TextRules::clean(const std::string& text) const {
   constexpr const char* kSpace = " \t\r\n";
   std::string_view shown = text;
   if (shown.starts_with(prompts_.opening)) shown.remove_prefix(prompts_.opening.size());

@@ -20,21 +20,41 @@ struct WritingOptions {
   Index section_tokens = 8192;
   std::string template_name = "auto", prompt_file;
   std::vector<std::string> stops;  // in place of the template's
-  bool stops_given = false;
   generate::Settings settings;
   std::string also_text;  // a directory, or empty
 };
 
-class Writing {
+// What all texts of a job follow: tokenizer, prompts, sampling, ends.
+class TextRules {
+ public:
+  // InputError for prompts or options that are wrong.
+  TextRules(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path, Index vocab);
+
+  const Prompts& prompts() const { return prompts_; }
+  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
+  const generate::Settings& settings() const { return settings_; }
+  generate::Decoder::TokenBytes token_bytes() const;
+
+  // Room for one text in the output: a byte that is not UTF-8 becomes U+FFFD, three bytes.
+  output::TextsSpec room() const { return {3 * settings_.end.max_bytes, settings_.end.max_tokens}; }
+  // A text as users see it: without the opening of the template and white space around it.
+  std::string clean(const std::string& text) const;
+  // What the texts depend on, for the output file.
+  void record(std::vector<output::Attribute>& attributes) const;
+
+ private:
+  std::unique_ptr<text::Tokenizer> tokenizer_;
+  Prompts prompts_;
+  generate::Settings settings_;
+};
+
+class Writing : public TextRules {
  public:
   // `start_token`: put before everything else; -1: none. InputError for prompts or options that do not go together.
   Writing(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path, TokenId start_token,
           const model::Model& model, Stream stream);
 
   WritingMode mode() const { return mode_; }
-  const Prompts& prompts() const { return prompts_; }
-  const text::Tokenizer& tokenizer() const { return *tokenizer_; }
-  const generate::Settings& settings() const { return settings_; }
 
   // What is read before every document: null when that is nothing.
   const model::State* start() const { return start_ ? &*start_ : nullptr; }
@@ -49,24 +69,16 @@ class Writing {
   Index count_sections(Index tokens) const { return (tokens + section_tokens_ - 1) / section_tokens_; }
   Index sequence_tokens(Index tokens) const;
 
-  // Room for one text in the output: a byte that is not UTF-8 becomes U+FFFD, three bytes.
-  output::TextsSpec room() const { return {3 * settings_.end.max_bytes, settings_.end.max_tokens}; }
   // Of a document of that many tokens: texts that are written after its sections, and whether there is a summary.
   Index count_section_texts(Index tokens) const;
   // Whether the text after that section of a sequence of that many tokens is a document's summary.
   bool is_summary(Index sequence_tokens, Index section) const;
   bool summarises() const { return mode_ != WritingMode::sections; }
-  // What the texts depend on, for the output file.
-  void record(std::vector<output::Attribute>& attributes) const;
-  // A text as users see it: without the opening of the template and white space around it.
-  std::string clean(const std::string& text) const;
+  void record(std::vector<output::Attribute>& attributes) const;  // those of TextRules, and its own
 
  private:
   WritingMode mode_;
   Index section_tokens_;
-  std::unique_ptr<text::Tokenizer> tokenizer_;
-  Prompts prompts_;
-  generate::Settings settings_;
   std::vector<TokenId> reminder_, section_, after_;
   std::optional<model::State> start_;
 };

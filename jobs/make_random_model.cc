@@ -6,6 +6,7 @@
 #include "checkpoint/random_model.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "jobs/known_shapes.h"
 #include "jobs/options.h"
 
 namespace {
@@ -15,13 +16,14 @@ using namespace riverrun;
 int run(int argc, const char* const* argv) {
   namespace po = boost::program_options;
   checkpoint::RandomModelShape shape;
-  std::string output, dtype = "bf16";
+  std::string output, size, dtype = "bf16";
   bool headless = false;
   po::options_description own("Shape", 100);
   own.add_options()
       ("output,o", po::value(&output)->value_name("FILE")->required(), "the .safetensors file to write")
       ("generation", po::value(&shape.generation)->default_value(shape.generation)->value_name("NAME"),
        "rwkv4, rwkv5.0, rwkv5.1, rwkv5.2, rwkv6, rwkv7 or rwkv7a")
+      ("shape", po::value(&size)->value_name("SIZE"), "layers, channels and inner sizes as released: 0.1b, 0.4b, 1.5b, ...")
       ("layers", po::value(&shape.layers)->default_value(shape.layers), "layers")
       ("channels", po::value(&shape.channels)->default_value(shape.channels), "channels, a multiple of the head size")
       ("head-size", po::value(&shape.head_size)->default_value(shape.head_size), "channels per head")
@@ -38,6 +40,12 @@ int run(int argc, const char* const* argv) {
       ("headless", po::bool_switch(&headless), "leave out head.weight")
       ("seed", po::value(&shape.seed)->default_value(shape.seed), "same seed and shape: same bytes");
   if (!jobs::parse(argc, argv, "make_random_model\na checkpoint with random weights", own)) return 0;
+  if (!size.empty()) {
+    const auto known = jobs::known_shape(shape.generation, size);
+    shape.layers = known.layers, shape.channels = known.channels;
+    shape.rank_w = known.rank_w, shape.rank_a = known.rank_a, shape.rank_v = known.rank_v, shape.rank_g = known.rank_g;
+    shape.rank_shift = known.rank_shift;
+  }
   RR_CHECK_INPUT(dtype == "bf16" || dtype == "fp16" || dtype == "fp32", "--dtype '", dtype, "' is none of bf16, fp16, fp32");
   shape.dtype = dtype == "bf16" ? DType::bf16 : dtype == "fp16" ? DType::f16 : DType::f32;
   shape.head = !headless;

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Writes an RWKV-6 or RWKV-7 checkpoint in the official names as llama.cpp reads it; needs numpy and gguf (PyPI).
 
-usage: write_gguf.py MODEL.safetensors|MODEL.pth VOCABULARY OUT.gguf
+usage: write_gguf.py MODEL.safetensors|MODEL.pth VOCABULARY OUT.gguf [bf16|fp32]
 
 Names, transposed LoRA matrices, fused lerps, RWKV-6's rescaling and which tensors stay fp32 are those of llama.cpp's own
-converter; matrices are bf16.
+converter; matrices are bf16 unless said otherwise.
 """
 
 import ast
@@ -197,8 +197,9 @@ class Converter:
 
 
 def main():
-    model, vocabulary, out = sys.argv[1:]
-    Converter(out, read_checkpoint(model)).run(world_tokens(vocabulary))
+    model, vocabulary, out, *matrices = sys.argv[1:]
+    type_of = {"bf16": default_type, "fp32": lambda name, values: F32}[matrices[0] if matrices else "bf16"]
+    Converter(out, read_checkpoint(model), type_of).run(world_tokens(vocabulary))
 
 
 if __name__ == "__main__":

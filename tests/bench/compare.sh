@@ -1,0 +1,110 @@
+#!/usr/bin/env bash
+# Compares riverrun with other programs on the same random weights and the same token ids, by turns in one run: prefill of one
+# document, and decoding of one sequence. Prints a markdown table with ratios, and how alike the results are.
+#
+#   tests/bench/compare.sh [options]
+#
+#   --generation NAME   of the random weights; default rwkv7. llama.cpp runs rwkv6 and rwkv7, the rwkv package all.
+#   --shape SIZE        of the random weights, as released; default 0.1b
+#   --model FILE        a .safetensors instead, with the official names
+#   --precision TYPE    of matrix products, for all programs: fp32 or bf16; default bf16 where the CPU multiplies it, else fp32
+#   --threads "A B"     numbers of threads, one table line each; default "1 2"
+#   --tokens T          of the document; default 1024
+#   --steps S           of decoding; default 32
+#   --rounds R          default 5
+#   --peers "A B"       default "llama.cpp rwkv"; rwkv is the rwkv package with torch
+#   --target NAME       native, or avx2: all programs as on a machine without AVX-512; default native
+#   --micro-batch M     of llama.cpp; default 512
+#   --riverrun FILE     the program; default: build/release/riverrun (make_random_model is looked for beside it)
+#   --prepare           only install the peers and convert the model
+#   --help
+#
+# The peers are PyPI packages, installed into build/peers at the first call. llama.cpp is the one inside llama-cpp-python, built
+# from source for this machine, and a second time without AVX-512 for --target avx2 (ten minutes and more each;
+# CMAKE_BUILD_PARALLEL_LEVEL says on how many cores). torch may bring gigabytes of CUDA libraries; with
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu and PIP_PREFER_BINARY=1 there may be one without.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+readonly here root work=$root/build/bench peers_folder=$root/build/peers
+readonly venv=$peers_folder/venv llama_avx2=$peers_folder/llama-avx2
+readonly llama_package=llama-cpp-python==0.3.36 rwkv_package=rwkv==0.8.32
+readonly vocabulary=$root/data/rwkv_vocab_v20230424.txt
+
+fail() {
+  printf 'compare: %s\n' "$@" >&2
+  exit 1
+}
+
+generation=rwkv7 shape=0.1b model='' precision='' threads="1 2" tokens=1024 steps=32 rounds=5 peers="llama.cpp rwkv"
+target=native micro_batch=512 riverrun=$root/build/release/riverrun prepare=no
+while (($#)); do
+  case $1 in
+    --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
+    --prepare) prepare=yes; shift ;;
+    --generation | --shape | --model | --precision | --threads | --tokens | --steps | --rounds | --peers | --target | --micro-batch | --riverrun)
+      (($# > 1)) || fail "$1 needs a value"
+      name=${1#--}
+      printf -v "${name//-/_}" '%s' "$2"
+      shift 2 ;;
+    *) fail "unknown option $1; see --help" ;;
+  esac
+done
+[[ -n $precision ]] || { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo && [[ $target == native ]] && precision=bf16 || precision=fp32; }
+[[ $precision =~ ^(fp32|bf16)$ ]] || fail "--precision is $precision, but can be fp32 or bf16"
+[[ $target =~ ^(native|avx2)$ ]] || fail "--target is $target, but can be native or avx2"
+[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
+wants() { [[ " $peers " == *" $1 "* ]]; }
+for peer in $peers; do [[ $peer =~ ^(llama.cpp|rwkv)$ ]] || fail "--peers names $peer, but there are llama.cpp and rwkv"; done
+
+# install LOG ARGUMENTS...: pip, whose output goes into a log.
+install() {
+  local log=$work/$1
+  shift
+  "$venv/bin/pip" install "$@" >"$log" 2>&1 || fail "this failed: pip install $*" "see $log"
+}
+
+mkdir -p "$work" "$peers_folder"
+[[ -x $venv/bin/python ]] || /usr/bin/python3 -m venv "$venv" || fail "python3 makes no venv (package python3-venv)"
+can_import() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
+can_import h5py,numpy || install pip.log h5py numpy
+if wants llama.cpp; then
+  can_import gguf || install pip-gguf.log gguf
+  can_import llama_cpp || CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" install pip-llama.log --no-binary llama-cpp-python "$llama_package"
+  if [[ $target == avx2 && ! -d $llama_avx2/llama_cpp ]]; then
+    CMAKE_ARGS="-DGGML_NATIVE=OFF -DGGML_AVX2=ON -DGGML_FMA=ON -DGGML_F16C=ON -DGGML_BMI2=ON -DGGML_AVX512=OFF -DLLAVA_BUILD=OFF" \
+      install pip-llama-avx2.log --no-deps --no-cache-dir --no-binary llama-cpp-python --target "$llama_avx2" "$llama_package"
+  fi
+fi
+if wants rwkv && ! can_import torch,rwkv; then install pip-rwkv.log torch "$rwkv_package"; fi
+
+if [[ -z $model ]]; then
+  model=$work/random-$generation-$shape.safetensors
+  if [[ ! -s $model ]]; then
+    "$(dirname "$riverrun")/make_random_model" --seed 1 --generation "$generation" --shape "$shape" --output "$model.new"
+    mv "$model.new" "$model"
+  fi
+fi
+[[ -f $model ]] || fail "there is no model $model"
+readonly base=$work/$(basename "$model" .safetensors)
+if wants llama.cpp; then
+  [[ -f $vocabulary ]] || fail "there is no $vocabulary; cluster/install_deps.sh --vocab fetches it"
+  gguf=$base-$precision.gguf
+  if [[ ! -s $gguf || $model -nt $gguf ]]; then
+    "$venv/bin/python" "$here/../golden/write_gguf.py" "$model" "$vocabulary" "$gguf.new" "$precision" && mv "$gguf.new" "$gguf"
+  fi
+fi
+if wants rwkv && [[ ! -s $base.pth || $model -nt $base.pth ]]; then
+  "$venv/bin/python" "$here/write_pth.py" "$model" "$base.pth.new" && mv "$base.pth.new" "$base.pth"
+fi
+[[ $prepare == no ]] || exit 0
+
+if [[ $target == avx2 ]]; then
+  # riverrun, torch (its own kernels, oneDNN, MKL), and the other build of llama.cpp.
+  export RIVERRUN_CPU_TARGET=avx2 ATEN_CPU_CAPABILITY=avx2 ONEDNN_MAX_CPU_ISA=AVX2 MKL_ENABLE_INSTRUCTIONS=AVX2 PYTHONPATH=$llama_avx2
+fi
+# shellcheck disable=SC2086  # threads and peers are words
+exec "$venv/bin/python" "$here/compare.py" --riverrun "$riverrun" --model "$model" --gguf "${gguf-}" --pth "$base.pth" --work "$work" \
+  --precision "$precision" --threads $threads --tokens "$tokens" --steps "$steps" --rounds "$rounds" --peers $peers \
+  --micro-batch "$micro_batch" --target "$target"

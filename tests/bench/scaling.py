@@ -15,10 +15,11 @@ BYTES_PER_TOKEN = 3.73  # of the King James text; only to cut about as many toke
 
 def options():
     parser = argparse.ArgumentParser()
-    for name in ("riverrun", "model", "text", "work"):
+    for name in ("riverrun", "model", "text", "work", "precision"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--tokens", type=int, required=True)
     parser.add_argument("--rounds", type=int, required=True)
+    parser.add_argument("--length-ranks", type=int, required=True)
     parser.add_argument("--lengths", nargs="*", default=[])
     return parser.parse_args()
 
@@ -42,7 +43,7 @@ class Bench:
         """One embed job on ranks of one thread, each pinned to a core. What it took, as a dictionary."""
         command = ["mpirun", "-n", str(ranks), "--bind-to", "core", sys.executable,
                    os.path.join(os.path.dirname(__file__), "peak.py"), self.peak, self.opts.riverrun, "embed",
-                   "--threads", "1", "--window", "4096", "--overwrite", "--progress", "none",
+                   "--threads", "1", "--precision", self.opts.precision, "--window", "4096", "--overwrite", "--progress", "none",
                    "--model", self.opts.model, "--input", document, "--output", self.output]
         busy, began = machine.busy_seconds(), time.monotonic()
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
@@ -79,13 +80,28 @@ class Bench:
               f"{statistics.median(ratios):.2f} median of the rounds", flush=True)
 
     def compare_lengths(self):
-        print("\n2 ranks of one thread\n\n| tokens | tokens/s | us per token | peak memory per rank, MiB | used by others |\n"
-              "|---|---|---|---|---|")
-        for length in self.opts.lengths:
-            run = self.run(2, self.document(length))
-            memory = " / ".join(f"{peak / 2**20:.1f}" for peak in run["memory"])
-            print(f"| {self.tokens_done()} | {run['speed']:.0f} | {1e6 / run['speed']:.1f} | {memory} | "
-                  f"{100 * run['others']:.0f} % |", flush=True)
+        """The lengths by turns: each in every round, once, or as often as makes a short one last."""
+        ranks, lengths = self.opts.length_ranks, self.opts.lengths
+        runs = {length: [] for length in lengths}
+        tokens = {}
+        for _ in range(max(1, self.opts.rounds)):
+            for length in lengths:
+                for _ in range(self.repeats(length)):
+                    runs[length].append(self.run(ranks, self.document(length)))
+                tokens[length] = self.tokens_done()
+        print(f"\n{ranks} rank{'s' if ranks > 1 else ''} of one thread\n\n| tokens | runs | tokens/s: best (median) | us per token, best | "
+              "against the longest | peak memory per rank, MiB | used by others |\n|---|---|---|---|---|---|---|")
+        longest = max(run["speed"] for run in runs[lengths[-1]])
+        for length, done in runs.items():
+            speeds = [run["speed"] for run in done]
+            memory = " / ".join(f"{max(run['memory'][rank] for run in done) / 2**20:.1f}" for rank in range(ranks))
+            others = statistics.mean(run["others"] for run in done)
+            print(f"| {tokens[length]} | {len(done)} | {machine.best_and_median(speeds)} | {1e6 / max(speeds):.1f} | "
+                  f"{100 * (longest / max(speeds) - 1):+.1f} % | {memory} | {100 * others:.0f} % |", flush=True)
+
+    @staticmethod
+    def repeats(length):
+        return 1 if length == "all" else max(1, min(10, 20000 // int(length)))
 
 
 def main():

@@ -4,12 +4,15 @@
 #
 #   tests/bench/scaling.sh [options]
 #
-#   --model FILE       checkpoint; default: random weights in the shape of the 0.1B model, made in build/bench
+#   --model FILE       checkpoint; default: random weights in the shape of --shape, made in build/bench
+#   --shape SIZE       small (L 4, D 256, which takes minutes), or as released: 0.1b, 0.4b, ...; default small
+#   --precision TYPE   of matrix products: auto, fp32 or bf16; default auto
 #   --riverrun FILE    the program; default: build/release/riverrun (make_random_model is looked for beside it)
 #   --tokens N         length for the comparison of one and two ranks; default 32768
 #   --rounds R         how often it is repeated, one and two ranks by turns; default 3
 #   --lengths "A B"    lengths for time and memory, about that many tokens each; "all" is the whole text (1.18 million);
-#                      "" leaves them out; default "65536 262144 all"
+#                      "" leaves them out; default "1000 10000 100000 all"
+#   --length-ranks P   ranks of one thread that run the lengths; default 1, since a short document has too few blocks for more
 #   --help
 #
 # Nothing else should run on the machine: the tables say how much of it others used meanwhile.
@@ -24,13 +27,15 @@ fail() {
   exit 1
 }
 
-model='' riverrun=$root/build/release/riverrun tokens=32768 rounds=3 lengths="65536 262144 all"
+model='' riverrun=$root/build/release/riverrun shape=small precision=auto tokens=32768 rounds=3
+lengths="1000 10000 100000 all" length_ranks=1
 while (($#)); do
   case $1 in
     --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    --model | --riverrun | --tokens | --rounds | --lengths)
+    --model | --shape | --precision | --riverrun | --tokens | --rounds | --lengths | --length-ranks)
       (($# > 1)) || fail "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
+      name=${1#--}
+      printf -v "${name//-/_}" '%s' "$2"
       shift 2 ;;
     *) fail "unknown option $1; see --help" ;;
   esac
@@ -39,9 +44,12 @@ done
 
 mkdir -p "$work"
 if [[ -z $model ]]; then
-  model=$work/random-0.1b.safetensors
+  model=$work/random-rwkv7-$shape.safetensors
+  sizes=(--shape "$shape")
+  [[ $shape != small ]] || sizes=(--layers 4 --channels 256)
   if [[ ! -s $model ]]; then
-    "$(dirname "$riverrun")/make_random_model" --seed 1 --output "$model.new" && mv "$model.new" "$model"
+    "$(dirname "$riverrun")/make_random_model" --seed 1 "${sizes[@]}" --output "$model.new"
+    mv "$model.new" "$model"
   fi
 fi
 [[ -f $model ]] || fail "there is no model $model"
@@ -55,4 +63,4 @@ export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 # shellcheck disable=SC2086  # lengths are words
 exec /usr/bin/python3 "$here/scaling.py" --riverrun "$riverrun" --model "$model" --text "$text" --work "$work" \
-  --tokens "$tokens" --rounds "$rounds" --lengths $lengths
+  --precision "$precision" --tokens "$tokens" --rounds "$rounds" --length-ranks "$length_ranks" --lengths $lengths

@@ -151,7 +151,8 @@ int ask(CorpusJob& job, const std::vector<std::string>& questions, int argc, con
   const RunRecord record(job.options, argc, argv);
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
-  const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr}, {job.options.precision, true, ""});
+  const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
+                                       {job.options.precision, true, "", job.options.weights});
   const TextRules rules(*job.writing, job.options.model, job.options.tokenizer, model->config().vocab);
   rules.record(job.attributes);
   job.attributes.push_back({"prompt_question", rules.prompts().question});

@@ -95,6 +95,7 @@ int run_bench(int argc, const char* const* argv) {
       ("shape", po::value(&o.shape)->default_value("0.1b")->value_name("SIZE"), "of random weights, as released: 0.1b, 0.4b, 1.5b, ...")
       ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"), "of matrix operands: auto, fp32, bf16 or fp16")
+      ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"), "of the large matrices: auto or int8")
       ("threads", po::value(&o.threads)->default_value(0)->value_name("N"), "0: all cores")
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads or mpi")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport")

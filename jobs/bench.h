@@ -16,7 +16,7 @@ namespace riverrun::jobs {
 
 struct BenchOptions {
   std::string model, shape, generation;  // a checkpoint, or the known shape that random weights are made in
-  std::string backend = "auto", precision = "auto", transport = "auto";
+  std::string backend = "auto", precision = "auto", weights = "auto", transport = "auto";
   Index threads = 0, tokens = 2048, block_tokens = 512, rounds = 3, ranks = 1;
   std::string tokenizer, input;  // of the tokenizer benchmark
   std::vector<Index> batches;
@@ -36,6 +36,9 @@ struct BenchModel {
   Stream stream;
   std::string name;  // "rwkv7 0.1b", or the file's
   std::unique_ptr<model::Model> model;
+
+  // Packs a matrix as the model's large ones are.
+  kernels::PackMatrix pack_large() const { return model->weights() == DType::i8 ? kernels.pack_int8 : kernels.pack_matrix; }
 };
 
 // Seconds of each of `rounds` runs of `body`, after one that is not counted; sorted, the best first.

@@ -41,7 +41,7 @@ class Sequences {
 BenchRows bench_decode(const BenchOptions& options) {
   const BenchModel bench(options, true);
   const model::Model& model = *bench.model;
-  const model::Cost cost = model::estimate_cost(model.config(), model.precision());
+  const model::Cost cost = model::estimate_cost(model.config(), model.precision(), model.weights());
   const double read_rate = measure_read_rate(*bench.pool);
   // Every step reads all weights but the embedding, and reads and writes each sequence's state.
   const double embedding_bytes = double(model.config().vocab * model.config().channels * size_of(model.config().weights));
@@ -56,6 +56,7 @@ BenchRows bench_decode(const BenchOptions& options) {
     const double bound = std::max(weights, arithmetic) + states;
     rows.push_back({{"model", bench.name},
                     {"precision", name_of(model.precision())},
+                    {"weights", name_of(model.weights())},
                     {"threads", options.threads},
                     {"batch", batch},
                     {"tokens/s", double(batch) / seconds},

@@ -16,12 +16,12 @@ namespace {
 
 // FLOP/s of the fastest product the backend is known to do: square, no epilogue, rows and weights within a core's cache or
 // beyond it.
-double best_product_rate(const BenchModel& bench, DType type) {
+double best_product_rate(const BenchModel& bench, kernels::PackMatrix pack, DType type) {
   double best = 0;
   for (const Index size : {Index{512}, Index{1024}}) {
     for (const Index rows : {Index{128}, Index{512}}) {
       const Array<float> weights(size * size, 0.01f), y(rows * size, 0.0f);
-      const auto packed = bench.kernels.pack_matrix({weights.data(), DType::f32, size, size, size, 1}, type, bench.stream);
+      const auto packed = pack({weights.data(), DType::f32, size, size, size, 1}, type, bench.stream);
       Buffer x(rows * size * size_of(type));
       for (Index i = 0; i < rows * size; ++i) store_float(x.data(), type, i, 0.01f);
       const kernels::MatmulArgs product{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
@@ -108,6 +108,7 @@ void add_row(BenchRows& rows, const BenchOptions& options, const BenchModel& ben
   const Ceiling ceiling = ceilings.of(at.work);
   rows.push_back({{"model", bench.name},
                   {"precision", name_of(bench.model->precision())},
+                  {"weights", name_of(bench.model->weights())},
                   {"threads", options.threads},
                   {"operation", at.operation},
                   {"shape", at.shape},
@@ -148,8 +149,9 @@ BenchRows bench_kernels(const BenchOptions& options) {
 
   double total = 0;
   for (const auto& at : block) total += double(at.calls / options.rounds) * at.best;
-  Ceilings ceilings{model.precision(), best_product_rate(bench, model.precision()), best_product_rate(bench, DType::f32),
-                    double(model.weight_bytes()), MemoryRates(*bench.pool)};
+  Ceilings ceilings{model.precision(), best_product_rate(bench, bench.pack_large(), model.precision()),
+                    best_product_rate(bench, bench.kernels.pack_matrix, DType::f32), double(model.weight_bytes()),
+                    MemoryRates(*bench.pool)};
   BenchRows rows = BenchRows::array();
   for (const auto& at : packing) add_row(rows, options, bench, at, at.calls, 0, ceilings);
   for (const auto& at : block) add_row(rows, options, bench, at, at.calls / options.rounds, total, ceilings);

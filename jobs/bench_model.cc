@@ -39,7 +39,7 @@ struct TemporaryFile {
 BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head)
     : kernels(table), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
       stream{kernels.device, pool.get(), nullptr} {
-  const model::LoadOptions load{options.precision, need_head, ""};
+  const model::LoadOptions load{options.precision, need_head, "", options.weights};
   if (!options.model.empty()) {
     name = std::filesystem::path(options.model).filename().string();
     model = model::load_model(options.model, kernels, stream, load);
@@ -73,13 +73,14 @@ double best_time(const std::function<void()>& body) {
 double measure_product_rate(const BenchModel& bench, Index rows) {
   const Index D = bench.model->config().channels, F = bench.model->config().ffn;
   const DType type = bench.model->precision();
+  const auto pack = bench.pack_large();
   double flops = 0, seconds = 0;
   struct Shape {
     Index N, K, count;
   };
   for (const Shape shape : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
     const Array<float> weights(shape.N * shape.K, 0.01f), y(rows * shape.N, 0.0f);
-    const auto packed = bench.kernels.pack_matrix({weights.data(), DType::f32, shape.N, shape.K, shape.K, 1}, type, bench.stream);
+    const auto packed = pack({weights.data(), DType::f32, shape.N, shape.K, shape.K, 1}, type, bench.stream);
     Buffer x(rows * shape.K * size_of(type));
     for (Index i = 0; i < rows * shape.K; ++i) store_float(x.data(), type, i, 0.01f);
     const double one = best_time([&] {

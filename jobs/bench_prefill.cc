@@ -26,7 +26,7 @@ BenchRows bench_prefill(const BenchOptions& options) {
   model::State state(model.state_shape());
   const auto seconds = time_rounds(options.rounds, [&] { run_blocks(model, *workspace, ids, B, state); });
 
-  const model::Cost cost = model::estimate_cost(model.config(), model.precision());
+  const model::Cost cost = model::estimate_cost(model.config(), model.precision(), model.weights());
   const double product_rate = measure_product_rate(bench, B);
   run_blocks(model, *workspace, std::span(ids).first(static_cast<std::size_t>(B)), B, state);  // a whole block's activations
   const double state_seconds = time_state_passes(model, *workspace, state) / double(B);
@@ -35,6 +35,7 @@ BenchRows bench_prefill(const BenchOptions& options) {
   BenchRows rows = BenchRows::array();
   rows.push_back({{"model", bench.name},
                   {"precision", name_of(model.precision())},
+                  {"weights", name_of(model.weights())},
                   {"threads", options.threads},
                   {"tokens", options.tokens},
                   {"block", B},

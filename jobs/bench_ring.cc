@@ -107,7 +107,7 @@ class RingBench {
   BenchRows report(double hop, double alone, double together, const std::vector<ring::Statistics>& ranks) const {
     const model::Config& config = bench_.model->config();
     const model::StateShape& state = bench_.model->state_shape();
-    const model::Cost cost = model::estimate_cost(config, bench_.model->precision());
+    const model::Cost cost = model::estimate_cost(config, bench_.model->precision(), bench_.model->weights());
     const double rate = double(options_.tokens) * (cost.layer_flops + cost.state_flops) / alone;
     const plan::Forecast forecast = plan::make_forecast(
         plan_, {config.layers, config.channels, state.layer_floats() * Index{sizeof(float)}, cost.layer_flops, cost.state_flops, rate,
@@ -118,6 +118,7 @@ class RingBench {
     BenchRows rows = BenchRows::array();
     rows.push_back({{"model", bench_.name},
                     {"precision", name_of(bench_.model->precision())},
+                    {"weights", name_of(bench_.model->weights())},
                     {"ranks", transport_.size()},
                     {"threads", options_.threads},
                     {"tokens", options_.tokens},

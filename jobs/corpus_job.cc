@@ -221,7 +221,7 @@ class CorpusRun {
 // What tells the weights of one job from those of another.
 std::string identity_of(const CorpusJobOptions& options) {
   namespace fs = std::filesystem;
-  std::string identity = concat("precision ", options.precision, ", backend ", options.backend);
+  std::string identity = concat("precision ", options.precision, ", weights ", options.weights, ", backend ", options.backend);
   for (const std::string& path : checkpoint::open_checkpoint(options.model)->file_paths()) {
     identity += concat(", ", fs::path(path).filename(), " of ", fs::file_size(path), " bytes and time ",
                        fs::last_write_time(path).time_since_epoch().count());
@@ -240,7 +240,8 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   const RunRecord record(job.options, argc, argv);
   const auto load = [&](WeightStorage& storage) {
     return model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
-                             {job.options.precision, job.request.scores || job.writing, job.options.initial_state, &storage});
+                             {job.options.precision, job.request.scores || job.writing, job.options.initial_state,
+                              job.options.weights, &storage});
   };
   std::unique_ptr<const Writing> writing;
   const auto settle = [&](const model::Model& model) {

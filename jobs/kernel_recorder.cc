@@ -133,14 +133,18 @@ struct Timed<slot> {
   }
 };
 
-std::unique_ptr<PackedMatrix> timed_pack(const MatrixSource& source, DType operand, Stream stream) {
-  const auto begin = Clock::now();
-  auto packed = recording.real->pack_matrix(source, operand, stream);
-  const auto took = Clock::now() - begin;
-  note("pack_matrix", concat(source.rows, " x ", source.cols),
-       {.read = double(source.rows * source.cols) * bytes(source.type), .written = double(packed->bytes())}, took);
-  return packed;
-}
+template <PackMatrix KernelTable::*slot>
+struct Timed<slot> {
+  static inline const char* operation = nullptr;
+  static std::unique_ptr<PackedMatrix> run(const MatrixSource& source, DType operand, Stream stream) {
+    const auto begin = Clock::now();
+    auto packed = (recording.real->*slot)(source, operand, stream);
+    const auto took = Clock::now() - begin;
+    note(operation, concat(source.rows, " x ", source.cols),
+         {.read = double(source.rows * source.cols) * bytes(source.type), .written = double(packed->bytes())}, took);
+    return packed;
+  }
+};
 
 template <auto slot>
 void time_slot(KernelTable& table, const char* operation) {
@@ -149,7 +153,8 @@ void time_slot(KernelTable& table, const char* operation) {
 }
 
 KernelTable timed_table(KernelTable table) {
-  table.pack_matrix = timed_pack;
+  time_slot<&KernelTable::pack_matrix>(table, "pack_matrix");
+  if (table.pack_int8 != nullptr) time_slot<&KernelTable::pack_int8>(table, "pack_int8");
   time_slot<&KernelTable::matmul>(table, "matmul");
   time_slot<&KernelTable::layer_norm>(table, "layer_norm");
   time_slot<&KernelTable::embed>(table, "embed");
@@ -167,8 +172,8 @@ KernelTable timed_table(KernelTable table) {
   time_slot<&KernelTable::wkv7_readout>(table, "wkv7_readout");
   time_slot<&KernelTable::log_prob>(table, "log_prob");
   time_slot<&KernelTable::sum_rows>(table, "sum_rows");
-  // A name, a device, two questions, and 18 operations.
-  static_assert(sizeof(KernelTable) == (2 + 2 + 18) * sizeof(void*),
+  // A name, a device, two questions, and 19 operations.
+  static_assert(sizeof(KernelTable) == (2 + 2 + 19) * sizeof(void*),
                 "the table has a new slot: time it here too, or riverrun bench kernels leaves the operation out");
   return table;
 }

@@ -45,6 +45,8 @@ po::options_description describe_run(CorpusJobOptions& o) {
       ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"),
        "of matrix operands: auto, fp32, bf16 or fp16; sums and states are always fp32")
+      ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"),
+       "of the large matrices: auto, as --precision says, or int8: a quarter of the memory of fp32, less exact")
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"),
        "auto, self, threads, mpi or nccl; auto is mpi under mpirun or srun")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")

@@ -12,7 +12,8 @@ namespace riverrun::jobs {
 // Options that every job over a corpus has.
 struct CorpusJobOptions {
   std::string model, input, output, tokenizer, initial_state;
-  std::string backend = "auto", precision = "auto", transport = "auto", share_weights = "auto";
+  std::string backend = "auto", precision = "auto", weights = "auto", transport = "auto",
+              share_weights = "auto";
   Index ranks = 1, threads = 0, block_tokens = 0;
   bool resume = false, overwrite = false, keep_invalid_utf8 = false, synchronous_sends = false;
   std::string start_token = "auto", end_token = "auto";
@@ -21,7 +22,7 @@ struct CorpusJobOptions {
 };
 
 boost::program_options::options_description describe(CorpusJobOptions& options);
-// Of these, what every job that computes has: backend, precision, transport, ranks, threads, what it shows.
+// Of these, what every job that computes has: backend, precision, weights, transport, ranks, threads, what it shows.
 boost::program_options::options_description describe_run(CorpusJobOptions& options);
 
 // Parses argv after the command's name, and the file that --config names (the same options as `name = value`

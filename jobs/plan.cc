@@ -75,6 +75,7 @@ int run_plan(int argc, const char* const* argv) {
       ("tokenizer", po::value(&common.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
       ("ranks", po::value(&common.ranks)->default_value(1)->value_name("P"), "how many ranks to plan for")
       ("block-tokens", po::value(&common.block_tokens)->default_value(0)->value_name("B"), "tokens per block; 0: chosen")
+      ("weights", po::value(&common.weights)->default_value("auto")->value_name("TYPE"), "of the large matrices: auto or int8")
       ("start-token", po::value(&common.start_token)->default_value("auto")->value_name("ID"), "as for embed and score")
       ("end-token", po::value(&common.end_token)->default_value("auto")->value_name("ID"), "as for embed and score")
       ("gflops", po::value(&options.gflops)->default_value(options.gflops)->value_name("G"), "matrix rate of one rank, GFLOP/s")
@@ -103,7 +104,7 @@ int run_plan(int argc, const char* const* argv) {
   plan_options.block_tokens = B;
   plan_options.cost.layers = config.layers;
   const plan::Plan plan = plan::make_plan(lengths, plan_options);
-  const model::Cost cost = model::estimate_cost(config, config.weights);
+  const model::Cost cost = model::estimate_cost(config, config.weights, model::parse_weights(common.weights, config.weights));
   const model::StateShape state = model::state_shape(config);
   const plan::Machine machine{config.layers, config.channels, state.layer_floats() * Index{sizeof(float)},
                               cost.layer_flops + (options.job == "score" ? cost.head_flops : 0), cost.state_flops,

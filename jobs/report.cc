@@ -46,7 +46,8 @@ void report_run(const ResultFile& results, const plan::Plan& plan, const model::
   }
   const auto counted = [](Index count, const char* what) { return concat(count, " ", what, count == 1 ? "" : "s"); };
   log_info(counted(results.documents_done(), "document"), ", ", short_number(double(plan.tokens)), " tokens in ", short_time(seconds), ": ",
-           short_number(seconds > 0 ? double(plan.tokens) / seconds : 0), " tokens/s on ", counted(std::ssize(of_ranks), "rank"));
+           short_number(seconds > 0 ? double(plan.tokens) / seconds : 0), " tokens/s on ", counted(std::ssize(of_ranks), "rank"),
+           model.weights() == DType::i8 ? ", int8 weights" : "");
   if (of_ranks.size() > 1 && seconds > 0 && plan.tokens > 0) {
     const double all = seconds * double(of_ranks.size());
     const double idle = all - sum.compute_seconds - sum.fork_seconds - sum.send_seconds - sum.wait_seconds;

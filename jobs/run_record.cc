@@ -46,6 +46,7 @@ std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const
       {"head_size", config.head_size},
       {"vocab", config.vocab},
       {"precision", std::string(name_of(model.precision()))},
+      {"weights", std::string(name_of(model.weights()))},
       {"created", utc_now()},
   };
   if (initial_state_sha256_.valid()) attributes.push_back({"initial_state_sha256", initial_state_sha256_.get()});

@@ -29,7 +29,7 @@ class PackedMatrix {
   virtual ~PackedMatrix() = default;
   virtual Index rows() const = 0;
   virtual Index cols() const = 0;
-  virtual DType type() const = 0;   // operand type
+  virtual DType type() const = 0;   // operand type: that of x, and of the weights unless they are int8
   virtual Index bytes() const = 0;  // memory it holds
 };
 
@@ -55,6 +55,18 @@ struct MatmulArgs {
 
 // `operand` is f32, bf16 or f16; a type the machine cannot multiply throws InputError that says so.
 using PackMatrix = std::unique_ptr<PackedMatrix> (*)(const MatrixSource& source, DType operand, Stream stream);
+
+// A slot pack_int8 gives the same matrix as 8-bit integers, one byte a weight; x and y have the types they had. Rows of
+// W when they are packed and rows of x at every call become integers q in [-127, 127] with a scale each, as
+// kernels/int8.h says, and
+//
+//   y[m][n] = epilogue( fp32(sum_k qx[m][k] * qw[n][k]) * (x_scale[m] * w_scale[n]) )
+//
+// The sum is exact and the rest is fp32 in this order, so that with Epilogue::none, add and relu_squared all backends
+// give the same bits. A row of x with an infinity or a NaN in it becomes a row of NaN, a row of W a column of them.
+// InputError when W has more than kMostInt8Cols columns: the sums would not fit 32 bits.
+inline constexpr Index kMostInt8Cols = 0x7fffffff / (127 * 127);
+
 using Matmul = void (*)(const MatmulArgs& args, Stream stream);
 
 }  // namespace riverrun::kernels

@@ -18,11 +18,13 @@ namespace riverrun::kernels {
 struct KernelTable {
   const char* backend;
   DeviceKind device;
-  // Whether this machine multiplies operands of the type, and whether it does so faster than fp32.
+  // Whether this machine multiplies operands of the type, and whether it does so faster than fp32; i8: whether there
+  // is pack_int8, which may be null otherwise.
   bool (*multiplies)(DType operand);
   bool (*multiplies_fast)(DType operand);
 
   PackMatrix pack_matrix;
+  PackMatrix pack_int8;
   Matmul matmul;
   LayerNorm layer_norm;
   Embed embed;

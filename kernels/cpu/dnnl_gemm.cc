@@ -33,9 +33,26 @@ dnnl::stream& stream_of_thread() {
 }
 
 dnnl::memory::data_type dnnl_type(DType type) {
-  RR_CHECK(type == DType::f32 || type == DType::bf16, "operands of type ", name_of(type));
-  return type == DType::f32 ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
+  using Type = dnnl::memory::data_type;
+  switch (type) {
+    case DType::f32:
+      return Type::f32;
+    case DType::bf16:
+      return Type::bf16;
+    case DType::i8:
+      return Type::s8;
+    case DType::u8:
+      return Type::u8;
+    case DType::i32:
+      return Type::s32;
+    default:
+      RR_CHECK(false, "operands of type ", name_of(type));
+  }
 }
+
+// Of x, and of the sums, for weights of that type. With signed integers for x too, oneDNN is slower.
+DType x_type(DType weights) { return weights == DType::i8 ? DType::u8 : weights; }
+DType sum_type(DType weights) { return weights == DType::i8 ? DType::i32 : DType::f32; }
 
 dnnl::primitive_attr attributes(PostOp post_op) {
   dnnl::primitive_attr attributes;
@@ -59,7 +76,7 @@ dnnl::primitive_attr attributes(PostOp post_op) {
 dnnl::matmul::primitive_desc describe(const GemmShape& shape, const dnnl::memory::desc& weights) {
   using Tag = dnnl::memory::format_tag;
   omp_set_num_threads(1);  // the number is built into the primitive
-  const dnnl::memory::desc x({shape.rows, shape.k}, dnnl_type(shape.type), Tag::ab);
+  const dnnl::memory::desc x({shape.rows, shape.k}, dnnl_type(x_type(shape.type)), Tag::ab);
   const dnnl::memory::desc y({shape.rows, shape.n}, dnnl_type(shape.y_type), Tag::ab);
 #if DNNL_VERSION_MAJOR >= 3
   return dnnl::matmul::primitive_desc(engine(), x, weights, y, attributes(shape.post_op));
@@ -76,7 +93,7 @@ dnnl::memory::desc weights_of(Index n, Index k, DType type) {
   const auto found = known.find({n, k, type});
   if (found != known.end()) return found->second;
   const dnnl::memory::desc any({k, n}, dnnl_type(type), dnnl::memory::format_tag::any);
-  const auto desc = describe({kReferenceRows, n, k, type, DType::f32, PostOp::none}, any).weights_desc();
+  const auto desc = describe({kReferenceRows, n, k, type, sum_type(type), PostOp::none}, any).weights_desc();
   known[{n, k, type}] = desc;
   return desc;
 }
@@ -138,6 +155,12 @@ class DnnlGemm final : public Gemm {
   Index scratch_bytes_;
 };
 
+bool has_isa(dnnl::cpu_isa isa) {
+  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
+  const auto need = static_cast<unsigned>(isa);
+  return (have & need) == need;  // a set of instruction sets, as bits
+}
+
 void check_runtime() {
   const auto runtime = dnnl_version()->cpu_runtime;
   RR_CHECK_INPUT(runtime == DNNL_RUNTIME_OMP || runtime == DNNL_RUNTIME_SEQ,
@@ -148,9 +171,10 @@ void check_runtime() {
 }  // namespace
 
 bool gemm_exists(DType type) {
-  if (type != DType::f32 && type != DType::bf16) return false;
+  if (type == DType::i8 && !has_isa(dnnl::cpu_isa::avx512_core_vnni)) return false;  // others may saturate in 16 bits
+  if (type != DType::f32 && type != DType::bf16 && type != DType::i8) return false;
   try {
-    return describe({kReferenceRows, 64, 64, type, DType::f32, PostOp::none},
+    return describe({kReferenceRows, 64, 64, type, sum_type(type), PostOp::none},
                     dnnl::memory::desc({64, 64}, dnnl_type(type), dnnl::memory::format_tag::any))
                .get() != nullptr;
   } catch (const dnnl::error& error) {
@@ -160,9 +184,7 @@ bool gemm_exists(DType type) {
 }
 
 bool gemm_is_fast(DType type) {
-  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto need = static_cast<unsigned>(dnnl::cpu_isa::avx512_core_bf16);
-  return type == DType::bf16 && (have & need) == need;  // a set of instruction sets, as bits
+  return type == DType::i8 ? gemm_exists(type) : type == DType::bf16 && has_isa(dnnl::cpu_isa::avx512_core_bf16);
 }
 
 const Gemm& find_gemm(const GemmShape& shape) {

@@ -17,7 +17,7 @@ enum class PostOp { none, add, tanh, sigmoid, silu };
 
 struct GemmShape {
   Index rows, n, k;  // x [rows, k] times w [n, k] gives y [rows, n]; x and y dense
-  DType type, y_type;
+  DType type, y_type;  // of both operands, and of y; i8: x is u8, y i32, without a post-op
   PostOp post_op;
   auto operator<=>(const GemmShape&) const = default;
 };
@@ -29,7 +29,7 @@ class Gemm {
   virtual void run(const void* x, const void* w, void* y) const = 0;
 };
 
-// Whether oneDNN multiplies operands of that type on this machine, and whether in hardware.
+// Whether oneDNN multiplies operands of that type on this machine, and whether in hardware; i8: exactly.
 bool gemm_exists(DType type);
 bool gemm_is_fast(DType type);
 

@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/row_identity.h"
 #include "kernels/cpu/table.h"
@@ -45,7 +46,7 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   return {rows, std::min(columns, most_columns)};
 }
 
-void check(const MatmulArgs& args, const CpuMatrix& w, Index x_stride) {
+void check(const MatmulArgs& args, const PackedMatrix& w, Index x_stride) {
   RR_CHECK(args.M >= 0, args.M, " rows");
   RR_CHECK(x_stride >= w.cols(), "rows of ", w.cols(), " elements, ", x_stride, " apart");
   RR_CHECK(args.y_type == DType::f32 || (args.y_type == w.type() && args.epilogue != Epilogue::add),
@@ -56,14 +57,14 @@ void check(const MatmulArgs& args, const CpuMatrix& w, Index x_stride) {
 
 bool multiplies(DType operand) {
   static const bool kBf16 = gemm_exists(DType::bf16);
-  return operand == DType::f32 || (operand == DType::bf16 && kBf16);
+  return operand == DType::f32 || (operand == DType::bf16 && kBf16) || operand == DType::i8;
 }
 
 bool multiplies_fast(DType operand) { return multiplies(operand) && gemm_is_fast(operand); }
 
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream) {
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
-  RR_CHECK_INPUT(multiplies(operand), "this CPU cannot multiply ", name_of(operand),
+  RR_CHECK_INPUT(operand != DType::i8 && multiplies(operand), "this CPU cannot multiply ", name_of(operand),
                  " matrices; use --precision ", multiplies(DType::bf16) ? "bf16 or fp32" : "fp32");
   auto packed = std::make_unique<CpuMatrix>(source, operand, *stream.pool);
   check_row_identity(*packed, *stream.pool);
@@ -71,11 +72,14 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
 }
 
 void matmul(const MatmulArgs& args, Stream stream) {
+  const Index x_stride = args.x_stride == 0 ? args.w->cols() : args.x_stride;
+  check(args, *args.w, x_stride);
+  if (args.M == 0) return;
+  if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) {
+    return int8_matmul(*quantised, args, x_stride, *stream.pool);
+  }
   const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  const Index x_stride = args.x_stride == 0 ? w->cols() : args.x_stride;
-  check(args, *w, x_stride);
-  if (args.M == 0) return;
   const Cut cut = choose_cut(*w, args, stream.pool->threads());
   const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
   const auto* x = static_cast<const std::byte*>(args.x);

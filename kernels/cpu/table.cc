@@ -11,6 +11,7 @@ const KernelTable& table() {
       .multiplies = multiplies,
       .multiplies_fast = multiplies_fast,
       .pack_matrix = pack_matrix,
+      .pack_int8 = pack_int8,
       .matmul = matmul,
       .layer_norm = layer_norm,
       .embed = embed,

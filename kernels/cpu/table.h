@@ -12,6 +12,7 @@ const KernelTable& table();
 bool multiplies(DType operand);
 bool multiplies_fast(DType operand);
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream);
+std::unique_ptr<PackedMatrix> pack_int8(const MatrixSource& source, DType operand, Stream stream);
 void matmul(const MatmulArgs& args, Stream stream);
 void layer_norm(const LayerNormArgs& args, Stream stream);
 void embed(const EmbedArgs& args, Stream stream);

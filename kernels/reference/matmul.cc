@@ -1,7 +1,8 @@
-#include <cmath>
 #include <vector>
 
 #include "core/error.h"
+#include "kernels/reference/epilogue.h"
+#include "kernels/reference/int8.h"
 #include "kernels/reference/table.h"
 
 namespace riverrun::kernels::reference {
@@ -41,24 +42,6 @@ class PlainMatrix final : public PackedMatrix {
   WeightMemory data_;
 };
 
-double apply(Epilogue epilogue, double product, double before) {
-  switch (epilogue) {
-    case Epilogue::none:
-      return product;
-    case Epilogue::add:
-      return before + product;
-    case Epilogue::tanh:
-      return std::tanh(product);
-    case Epilogue::sigmoid:
-      return 1 / (1 + std::exp(-product));
-    case Epilogue::relu_squared:
-      return product < 0 ? 0 : product * product;  // lets a NaN through
-    case Epilogue::silu:
-      return product / (1 + std::exp(-product));
-  }
-  RR_CHECK(false, "epilogue ", static_cast<int>(epilogue));
-}
-
 }  // namespace
 
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream) {
@@ -66,12 +49,10 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
 }
 
 void matmul(const MatmulArgs& args, Stream) {
+  if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) return int8_matmul(*quantised, args);
   const auto* w = dynamic_cast<const PlainMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  RR_CHECK(args.y_type == DType::f32 || (args.y_type == w->type() && args.epilogue != Epilogue::add),
-           "y of type ", name_of(args.y_type));
-  const Index stride = args.x_stride == 0 ? w->cols() : args.x_stride;
-  RR_CHECK(stride >= w->cols(), "rows of ", w->cols(), " elements, ", stride, " apart");
+  const Index stride = checked_stride(args);
   std::vector<double> x(w->cols());
   for (Index m = 0; m < args.M; ++m) {
     for (Index k = 0; k < w->cols(); ++k) x[k] = load_float(args.x, w->type(), m * stride + k);
@@ -79,9 +60,7 @@ void matmul(const MatmulArgs& args, Stream) {
       const float* row = w->row(n);
       double product = 0;
       for (Index k = 0; k < w->cols(); ++k) product += x[k] * row[k];
-      const Index at = m * w->rows() + n;
-      const double before = args.epilogue == Epilogue::add ? load_float(args.y, DType::f32, at) : 0.0f;
-      store_float(args.y, args.y_type, at, static_cast<float>(apply(args.epilogue, product, before)));
+      finish(args, m * w->rows() + n, product);
     }
   }
 }

@@ -4,7 +4,7 @@ namespace riverrun::kernels::reference {
 
 namespace {
 bool multiplies(DType operand) {
-  return operand == DType::f32 || operand == DType::bf16 || operand == DType::f16;
+  return operand == DType::f32 || operand == DType::bf16 || operand == DType::f16 || operand == DType::i8;
 }
 bool multiplies_fast(DType) { return false; }
 }  // namespace
@@ -16,6 +16,7 @@ const KernelTable& table() {
       .multiplies = multiplies,
       .multiplies_fast = multiplies_fast,
       .pack_matrix = pack_matrix,
+      .pack_int8 = pack_int8,
       .matmul = matmul,
       .layer_norm = layer_norm,
       .embed = embed,

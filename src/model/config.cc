@@ -118,13 +118,14 @@ StateShape head_state_shape(const Config& config) {
   return {config.layers, config.heads, config.head_size * config.head_size, config.channels};
 }
 
-Cost make_cost(const Config& config, DType operand, const LayerCost& layer) {
+Cost make_cost(const Config& config, DType operand, DType weights, const LayerCost& layer) {
   const double L = static_cast<double>(config.layers), table = static_cast<double>(config.channels) * config.vocab;
   Cost cost;
   cost.layer_flops = 2 * L * layer.matrix_elements;
   cost.state_flops = L * layer.state_flops;
   cost.head_flops = 2 * table;
-  cost.weight_bytes = static_cast<Index>(L * layer.matrix_elements + table) * size_of(operand) +
+  cost.weight_bytes = static_cast<Index>(L * (layer.matrix_elements - layer.small_elements) + table) * size_of(weights) +
+                      static_cast<Index>(L * layer.small_elements) * size_of(operand) +
                       static_cast<Index>(L * layer.table_elements + table) * size_of(config.weights);
   cost.activation_bytes = layer.float_width * Index{sizeof(float)} + layer.operand_width * size_of(operand);
   return cost;

@@ -13,6 +13,7 @@ struct LoadArgs {
   const kernels::KernelTable& kernels;
   Stream stream;
   DType operand;         // of matrix products
+  DType weights;         // of the large matrices: `operand` or i8
   bool need_head;        // pack the head
   const State* initial;  // a tuned initial state, or null
   WeightStorage& storage;
@@ -24,7 +25,7 @@ struct Generation {
   // Completes what read_shared_config has read. InputError when names and shapes do not make up such a model.
   void (*complete_config)(const checkpoint::Checkpoint& file, Config& config);
   StateShape (*state_shape)(const Config& config);
-  Cost (*cost)(const Config& config, DType operand);
+  Cost (*cost)(const Config& config, DType operand, DType weights);
   std::unique_ptr<Model> (*load)(const LoadArgs& args);
 };
 
@@ -48,7 +49,8 @@ struct LayerCost {
   Index float_width;          // fp32 numbers per token in the workspace
   Index operand_width;        // numbers of the operand type per token in the workspace
   double table_elements = 0;  // of what is looked up by token
+  double small_elements = 0;  // of matrix_elements: what keeps the operand type when weights are int8
 };
-Cost make_cost(const Config& config, DType operand, const LayerCost& layer);
+Cost make_cost(const Config& config, DType operand, DType weights, const LayerCost& layer);
 
 }  // namespace riverrun::model

@@ -38,7 +38,8 @@ class Model {
   virtual ~Model() = default;
 
   const Config& config() const { return config_; }
-  DType precision() const { return precision_; }
+  DType precision() const { return precision_; }  // of activations where they are operands of products
+  DType weights() const { return weights_; }      // of the large matrices: precision(), or i8
   const StateShape& state_shape() const { return state_shape_; }
   // The state before a document's first token: zeros (RWKV-4: no past), or a tuned one from `time_state` tensors.
   const State& initial_state() const { return initial_state_; }
@@ -74,11 +75,15 @@ class Model {
   virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
 
  protected:
-  Model(Config config, StateShape state_shape, DType precision)
-      : config_(std::move(config)), state_shape_(state_shape), precision_(precision), initial_state_(state_shape) {}
+  Model(Config config, StateShape state_shape, DType precision, DType weights)
+      : config_(std::move(config)),
+        state_shape_(state_shape),
+        precision_(precision),
+        weights_(weights),
+        initial_state_(state_shape) {}
   Config config_;
   StateShape state_shape_;
-  DType precision_;
+  DType precision_, weights_;
   State initial_state_;
   bool has_tuned_state_ = false;
 };
@@ -87,11 +92,12 @@ struct LoadOptions {
   std::string precision = "auto";  // "auto", "fp32", "bf16", "fp16"
   bool need_head = false;          // pack the head: scoring and generating
   std::string initial_state;       // a file of blocks.l.att.time_state tensors; empty: the checkpoint's own, if any
+  std::string weights = "auto";    // "auto": as precision says; "int8": the large matrices as integers (kernels/matmul.h)
   WeightStorage* storage = &private_weights();  // of matrices and tables; a filled one must have been filled by such a load
 };
 
 // Reads and packs the weights of a checkpoint of any known generation for `kernels`. InputError when tensors are
-// missing, misshapen or unknown, when a head is needed but not there, or the precision cannot be had on this machine.
+// missing, misshapen or unknown, when a head is needed but not there, or the precision or weights cannot be had on this machine.
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options);
 
@@ -106,8 +112,10 @@ StateShape state_shape(const Config& config);
 // Work and memory of a model, for forecasts.
 struct Cost {
   double layer_flops, state_flops, head_flops;  // for one token: products of all layers; recurrences; the head
-  Index weight_bytes, activation_bytes;         // all weights in the operand type; activations of one token
+  Index weight_bytes, activation_bytes;         // all weights, the large matrices as `weights`; activations of one token
 };
-Cost estimate_cost(const Config& config, DType operand);
+Cost estimate_cost(const Config& config, DType operand, DType weights);
+// The type of the large matrices that LoadOptions::weights asks for; InputError when it is none.
+DType parse_weights(const std::string& weights, DType operand);
 
 }  // namespace riverrun::model

@@ -37,7 +37,7 @@ Buffer NetworkWorkspace::operands(Index width) {
 }
 
 Network::Network(const LoadArgs& args, WeightLoader& load, const StateShape& shape)
-    : Model(args.config, shape, args.operand), kernels_(args.kernels) {
+    : Model(args.config, shape, args.operand, args.weights), kernels_(args.kernels) {
   const Index D = config_.channels;
   embedding_ = load.table("emb.weight", config_.vocab, D, embedding_type_);
   if (!args.file.extras().embedding_normalized) ln0_ = load_norm(load, "blocks.0.ln0", D);

@@ -118,7 +118,7 @@ class Network : public Model {
 // Generation::load of a Network.
 template <class Rwkv>
 std::unique_ptr<Model> load_network(const LoadArgs& args) {
-  WeightLoader load(args.file, args.kernels, args.operand, args.stream, args.storage);
+  WeightLoader load(args.file, args.kernels, args.operand, args.weights, args.stream, args.storage);
   return std::make_unique<Rwkv>(args, load);
 }
 

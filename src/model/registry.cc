@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/log.h"
 #include "model/initial_state.h"
 #include "model/rwkv4.h"
 #include "model/rwkv5.h"
@@ -55,7 +56,22 @@ DType choose_precision(const std::string& name, const Config& config, const kern
   return type;
 }
 
+DType choose_weights(const std::string& name, DType operand, const kernels::KernelTable& kernels) {
+  const DType type = parse_weights(name, operand);
+  if (type != DType::i8) return type;
+  RR_CHECK_INPUT(kernels.multiplies(type), "the ", kernels.backend, " backend has no int8 weights; use --weights auto");
+  if (!kernels.multiplies_fast(type)) {
+    log_warning("the ", kernels.backend, " backend has no instructions for int8 products here: --weights int8 saves memory, not time");
+  }
+  return type;
+}
+
 }  // namespace
+
+DType parse_weights(const std::string& weights, DType operand) {
+  RR_CHECK_INPUT(weights == "auto" || weights == "int8", "--weights '", weights, "' is none of auto, int8");
+  return weights == "int8" ? DType::i8 : operand;
+}
 
 Config read_config(const checkpoint::Checkpoint& file) {
   const Generation& generation = find_generation(detect_generation(file), file.path());
@@ -66,7 +82,9 @@ Config read_config(const checkpoint::Checkpoint& file) {
 
 StateShape state_shape(const Config& config) { return find_generation(config.generation, "").state_shape(config); }
 
-Cost estimate_cost(const Config& config, DType operand) { return find_generation(config.generation, "").cost(config, operand); }
+Cost estimate_cost(const Config& config, DType operand, DType weights) {
+  return find_generation(config.generation, "").cost(config, operand, weights);
+}
 
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options) {
@@ -76,8 +94,9 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
                  ": there is no head.weight, so this model embeds but cannot score or generate");
   const Generation& generation = find_generation(config.generation, path);
   const auto initial = choose_initial_state(*file, generation, config, options.initial_state);
-  return generation.load({*file, config, kernels, stream, choose_precision(options.precision, config, kernels), options.need_head,
-                          initial ? &*initial : nullptr, *options.storage});
+  const DType operand = choose_precision(options.precision, config, kernels);
+  return generation.load({*file, config, kernels, stream, operand, choose_weights(options.weights, operand, kernels),
+                          options.need_head, initial ? &*initial : nullptr, *options.storage});
 }
 
 }  // namespace riverrun::model

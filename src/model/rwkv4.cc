@@ -110,14 +110,14 @@ void complete_rwkv4_config(const checkpoint::Checkpoint& file, Config& config) {
                  " attention channels of ", config.channels, "; riverrun runs RWKV-4 models in which the two are equal");
 }
 
-Cost rwkv4_cost(const Config& c, DType operand) {
+Cost rwkv4_cost(const Config& c, DType operand, DType weights) {
   const double D = c.channels, F = c.ffn;
   LayerCost layer;
   layer.matrix_elements = 5 * D * D + 2 * D * F;
   layer.state_flops = 30 * D;  // four exponentials and a division per channel
   layer.float_width = 5 * c.channels;
   layer.operand_width = kLerps * c.channels + c.ffn;
-  return make_cost(c, operand, layer);
+  return make_cost(c, operand, weights, layer);
 }
 
 }  // namespace

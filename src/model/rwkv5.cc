@@ -150,7 +150,7 @@ void complete_rwkv5_config(const checkpoint::Checkpoint& file, Config& config) {
   set_heads(file, decay, per_channel(config) ? tensor.shape[0] : tensor.size(), config);
 }
 
-Cost rwkv5_cost(const Config& c, DType operand) {
+Cost rwkv5_cost(const Config& c, DType operand, DType weights) {
   const double D = c.channels, F = c.ffn;
   const bool gate = gated(c);
   LayerCost layer;
@@ -158,7 +158,7 @@ Cost rwkv5_cost(const Config& c, DType operand) {
   layer.state_flops = 7 * D * c.head_size;
   layer.float_width = (gate ? 6 : 5) * c.channels;
   layer.operand_width = (gate ? kLerps : kG) * c.channels + c.ffn;
-  return make_cost(c, operand, layer);
+  return make_cost(c, operand, weights, layer);
 }
 
 }  // namespace

@@ -160,14 +160,15 @@ void complete_rwkv6_config(const checkpoint::Checkpoint& file, Config& config) {
   config.rank_decay = dimension(file, "blocks.0.att.time_decay_w1", 1);
 }
 
-Cost rwkv6_cost(const Config& c, DType operand) {
+Cost rwkv6_cost(const Config& c, DType operand, DType weights) {
   const double D = c.channels, F = c.ffn;
   LayerCost layer;
-  layer.matrix_elements = 6 * D * D + 2 * D * F + 2 * D * (kLerps * c.rank_shift + c.rank_decay);
+  layer.small_elements = 2 * D * (kLerps * c.rank_shift + c.rank_decay);
+  layer.matrix_elements = 6 * D * D + 2 * D * F + layer.small_elements;
   layer.state_flops = 7 * D * c.head_size;
   layer.float_width = 8 * c.channels;
   layer.operand_width = kLerps * c.channels + inner_width(c);
-  return make_cost(c, operand, layer);
+  return make_cost(c, operand, weights, layer);
 }
 
 }  // namespace

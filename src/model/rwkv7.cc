@@ -200,7 +200,7 @@ class Rwkv7 : public Network {
     const Index D = config_.channels, F = config_.ffn, R = config_.rank_embed;
     DeepEmbed embed;
     embed.table = load.table(ffn + "s_emb.weight", config_.vocab, R * R, embed.table_type);
-    embed.from_token = load.matrix(ffn + "s_emb_x.weight", R * R, D);
+    embed.from_token = load.small_matrix(ffn + "s_emb_x.weight", R * R, D);
     embed.pair = {load.transposed_matrix(ffn + "s1", R, D), load.transposed_matrix(ffn + "s2", F, R)};
     embed.bias = load.vector(ffn + "s0", {F});
     return embed;

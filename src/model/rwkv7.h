@@ -11,6 +11,6 @@ extern const Generation kRwkv7, kRwkv7a;
 Index rwkv7_inner_width(const Config& config);
 void complete_rwkv7_config(const checkpoint::Checkpoint& file, Config& config);
 void complete_rwkv7a_config(const checkpoint::Checkpoint& file, Config& config);
-Cost rwkv7_cost(const Config& config, DType operand);
+Cost rwkv7_cost(const Config& config, DType operand, DType weights);
 
 }  // namespace riverrun::model

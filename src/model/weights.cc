@@ -71,16 +71,17 @@ Array<float> WeightLoader::vector(const std::string& name, const std::vector<Ind
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack(const checkpoint::Tensor& tensor, Index rows, Index cols,
-                                                          Index row_stride, Index col_stride) {
+                                                          Index row_stride, Index col_stride, DType weights) {
   check_float(file_, tensor);
-  auto packed = kernels_.pack_matrix({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride, &storage_}, operand_, stream_);
+  const auto pack_as = weights == DType::i8 ? kernels_.pack_int8 : kernels_.pack_matrix;
+  auto packed = pack_as({tensor.data, tensor.dtype, rows, cols, row_stride, col_stride, &storage_}, operand_, stream_);
   bytes_ += packed->bytes();
   return packed;
 }
 
 // Packs straight from the file where its bytes are what is meant and aligned for their type, as they nearly always are.
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoint::Tensor& tensor, Index stored_rows,
-                                                                 Index stored_cols, bool transposed) {
+                                                                 Index stored_cols, bool transposed, DType weights) {
   auto [row_stride, col_stride] = matrix_strides(tensor, stored_rows, stored_cols);
   checkpoint::Tensor source = tensor;
   Buffer copy;
@@ -91,18 +92,22 @@ std::unique_ptr<kernels::PackedMatrix> WeightLoader::pack_stored(const checkpoin
     source.data = copy.data();
     row_stride = stored_cols, col_stride = 1;
   }
-  auto packed = transposed ? pack(source, stored_cols, stored_rows, col_stride, row_stride)
-                           : pack(source, stored_rows, stored_cols, row_stride, col_stride);
+  auto packed = transposed ? pack(source, stored_cols, stored_rows, col_stride, row_stride, weights)
+                           : pack(source, stored_rows, stored_cols, row_stride, col_stride, weights);
   file_.release(tensor);
   return packed;
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::matrix(const std::string& name, Index rows, Index cols) {
-  return pack_stored(require(name, {rows, cols}), rows, cols, false);
+  return pack_stored(require(name, {rows, cols}), rows, cols, false, weights_);
+}
+
+std::unique_ptr<kernels::PackedMatrix> WeightLoader::small_matrix(const std::string& name, Index rows, Index cols) {
+  return pack_stored(require(name, {rows, cols}), rows, cols, false, operand_);
 }
 
 std::unique_ptr<kernels::PackedMatrix> WeightLoader::transposed_matrix(const std::string& name, Index rows, Index cols) {
-  return pack_stored(require(name, {cols, rows}), cols, rows, true);
+  return pack_stored(require(name, {cols, rows}), cols, rows, true, operand_);
 }
 
 std::vector<std::unique_ptr<kernels::PackedMatrix>> WeightLoader::transposed_matrices(const std::string& name, Index count,
@@ -113,7 +118,7 @@ std::vector<std::unique_ptr<kernels::PackedMatrix>> WeightLoader::transposed_mat
   std::vector<std::unique_ptr<kernels::PackedMatrix>> matrices;
   for (Index i = 0; i < count; ++i) {
     slice.data = storage_.filled() ? nullptr : values.data() + i * rows * cols * size_of(tensor.dtype);
-    matrices.push_back(pack(slice, rows, cols, 1, rows));
+    matrices.push_back(pack(slice, rows, cols, 1, rows, operand_));
   }
   return matrices;
 }

@@ -20,14 +20,17 @@ Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::T
 // bytes it hands out, and knows which tensors nobody asked for.
 class WeightLoader {
  public:
-  WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, Stream stream,
+  // Matrices are packed for operands of type `operand`; `weights` is the same, or i8: the large ones as integers.
+  WeightLoader(const checkpoint::Checkpoint& file, const kernels::KernelTable& kernels, DType operand, DType weights, Stream stream,
                WeightStorage& storage)
-      : file_(file), kernels_(kernels), operand_(operand), stream_(stream), storage_(storage) {}
+      : file_(file), kernels_(kernels), operand_(operand), weights_(weights), stream_(stream), storage_(storage) {}
 
   // All elements as fp32, row-major; dimensions of size 1 do not count in the comparison of shapes.
   Array<float> vector(const std::string& name, const std::vector<Index>& shape);
-  // W [rows, cols] stored as [out, in].
+  // W [rows, cols] stored as [out, in]: one of the large matrices.
   std::unique_ptr<kernels::PackedMatrix> matrix(const std::string& name, Index rows, Index cols);
+  // The same, but never as integers, as the two below.
+  std::unique_ptr<kernels::PackedMatrix> small_matrix(const std::string& name, Index rows, Index cols);
   // W [rows, cols] stored as [in, out], the other way round.
   std::unique_ptr<kernels::PackedMatrix> transposed_matrix(const std::string& name, Index rows, Index cols);
   // `count` of those, stored as [count, in, out].
@@ -48,13 +51,13 @@ class WeightLoader {
  private:
   const checkpoint::Tensor& require(const std::string& name, const std::vector<Index>& shape);
   std::unique_ptr<kernels::PackedMatrix> pack_stored(const checkpoint::Tensor& tensor, Index stored_rows, Index stored_cols,
-                                                     bool transposed);
+                                                     bool transposed, DType weights);
   std::unique_ptr<kernels::PackedMatrix> pack(const checkpoint::Tensor& tensor, Index rows, Index cols, Index row_stride,
-                                              Index col_stride);
+                                              Index col_stride, DType weights);
 
   const checkpoint::Checkpoint& file_;
   const kernels::KernelTable& kernels_;
-  DType operand_;
+  DType operand_, weights_;
   Stream stream_;
   WeightStorage& storage_;
   Index bytes_ = 0;

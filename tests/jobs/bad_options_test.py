@@ -30,6 +30,7 @@ class BadOptionsTest(RefusalTest):
             (["--ranks", "2", "--transport", "self"], ["--ranks 2", "--transport threads"]),
             (["--threads", "-1"], ["--threads -1"]),
             (["--precision", "int4"], ["int4", "fp32, bf16, fp16"]),
+            (["--weights", "int4"], ["--weights 'int4'", "auto, int8"]),
             (["--backend", "cuda"], ["cuda", "--backend cpu"]),
             (["--backend", "tpu"], ["tpu", "cpu"]),
             (["--transport", "nccl"], ["nccl", "not in this build"]),

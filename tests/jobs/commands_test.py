@@ -7,12 +7,12 @@ import unittest
 from support import GOLDEN_MODEL, JobTest, make_model, make_tokens, run
 
 OPTIONS = {
-    "every job": """--model --input --output --tokenizer --config --backend --precision --transport --ranks
+    "every job": """--model --input --output --tokenizer --config --backend --precision --weights --transport --ranks
         --threads --block-tokens --resume --overwrite --start-token --end-token --progress --trace --log-level
         --timeout --synchronous-sends --keep-invalid-utf8 --help""".split(),
     "embed": "--pool --window --normalize --dtype --save-states".split(),
     "score": ["--save-states"],
-    "plan": """--model --input --tokens --job --ranks --block-tokens --gflops --state-gflops --hop-us --blocks
+    "plan": """--model --input --tokens --job --ranks --block-tokens --weights --gflops --state-gflops --hop-us --blocks
         --help""".split(),
     "inspect": ["--json", "--help"],
 }

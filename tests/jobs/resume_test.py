@@ -94,6 +94,10 @@ class RefusedTest(JobTest):
             f"precision was {was} and would now be {now}",
         )
 
+    def test_other_weights(self):
+        was = read_output(self.output)[0]["weights"]
+        self.assert_refused(self.start("--resume", "--weights", "int8"), f"weights was {was} and would now be int8")
+
     def test_other_options(self):
         for options, word in (
             (["--pool", "last"], "pool was mean and would now be last"),

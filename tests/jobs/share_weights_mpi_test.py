@@ -127,11 +127,12 @@ class ShareWeightsTest(JobTest):
 
     def test_the_same_bytes(self):
         source = self.documents([make_tokens(200, seed=7), make_tokens(33)], "short.jsonl")
-        expected = self.job("score", source)[1]
-        for ranks in (2, 4):
+        for ranks, weights in ((2, "auto"), (4, "auto"), (2, "int8")):
+            expected = self.job("score", source, "--weights", weights)[1]
             for share in ("on", "off"):
-                found = self.job("score", source, "--share-weights", share, launcher=mpirun(ranks))[1]
-                self.assert_same(found, expected, f"{ranks} ranks, --share-weights {share}")
+                options = ["--weights", weights, "--share-weights", share]
+                found = self.job("score", source, *options, launcher=mpirun(ranks))[1]
+                self.assert_same(found, expected, f"{ranks} ranks, {' '.join(options)}")
 
     def test_a_rank_killed_while_the_weights_are_packed(self):
         for victim in (0, 1):  # who packs, and who waits

@@ -236,11 +236,14 @@ TEST_F(LoadingTest, CostsAreWhatAModelTakes) {
   for (const char* generation : kGenerations) {
     RandomModelShape shape = test::small_shape(generation);
     shape.dtype = DType::f32;
-    const auto model = model::load_model(random_model(shape), kernels_, stream_, {"fp32", true, ""});
-    const auto cost = model::estimate_cost(model->config(), DType::f32);
-    const Index one = model->make_workspace(1, stream_)->bytes(), three = model->make_workspace(3, stream_)->bytes();
-    EXPECT_EQ(cost.activation_bytes, (three - one) / 2) << generation;
-    EXPECT_NEAR(cost.weight_bytes, model->weight_bytes(), 0.05 * model->weight_bytes()) << generation;
+    const std::string path = random_model(shape);
+    for (const char* weights : {"auto", "int8"}) {
+      const auto model = model::load_model(path, kernels_, stream_, {"fp32", true, "", weights});
+      const auto cost = model::estimate_cost(model->config(), DType::f32, model->weights());
+      const Index one = model->make_workspace(1, stream_)->bytes(), three = model->make_workspace(3, stream_)->bytes();
+      EXPECT_EQ(cost.activation_bytes, (three - one) / 2) << generation;
+      EXPECT_NEAR(cost.weight_bytes, model->weight_bytes(), 0.05 * model->weight_bytes()) << generation << " " << weights;
+    }
   }
 }
 

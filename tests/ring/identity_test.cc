@@ -33,12 +33,12 @@ ring::Request everything(ring::Pool pool) {
 }
 
 struct Case {
-  std::string generation, precision;
+  std::string generation, precision, weights = "auto";
 };
 
-// Both precisions of the newest generation, fp32 of the others.
+// Both precisions of the newest generation, and its int8 weights; fp32 of the others.
 std::vector<Case> all_cases() {
-  std::vector<Case> cases = {{"rwkv7", "bf16"}};
+  std::vector<Case> cases = {{"rwkv7", "bf16"}, {"rwkv7", "fp32", "int8"}};
   for (const char* generation : {"rwkv4", "rwkv5.0", "rwkv5.1", "rwkv5.2", "rwkv6", "rwkv7", "rwkv7a"}) {
     cases.push_back({generation, "fp32"});
   }
@@ -52,7 +52,7 @@ class IdentityTest : public testing::TestWithParam<Case> {
 
   void SetUp() override {
     if (GetParam().precision == "bf16" && !kernels_.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products here";
-    model_ = test::make_small_model(kernels_, GetParam().precision, test::small_shape(GetParam().generation));
+    model_ = test::make_small_model(kernels_, GetParam().precision, test::small_shape(GetParam().generation), GetParam().weights);
   }
 
   void expect_same(const std::vector<DocumentResult>& found, const std::vector<DocumentResult>& expected, const std::string& what) {
@@ -130,7 +130,7 @@ TEST_P(IdentityTest, EveryTokenIsScoredAndEveryWindowFilled) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, IdentityTest, testing::ValuesIn(all_cases()), [](const auto& test) {
-  std::string name = test.param.generation + "_" + test.param.precision;
+  std::string name = test.param.generation + "_" + test.param.precision + "_" + test.param.weights;
   std::ranges::replace(name, '.', '_');
   return name;
 });

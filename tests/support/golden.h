@@ -45,7 +45,7 @@ inline std::vector<float> floats_of(const checkpoint::Tensor& tensor) {
 
 inline Golden load_golden(const std::string& generation) {
   Golden golden;
-  const std::string folder = std::string(RIVERRUN_TEST_DATA) + "/" + generation;
+  const std::string folder = RIVERRUN_TEST_DATA "/" + generation;
   golden.model_path = folder + "/model.pth";
   golden.weights = checkpoint::open_checkpoint(golden.model_path);
   golden.V = golden.weights->require("emb.weight", {-1, -1}).shape[0];

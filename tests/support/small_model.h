@@ -27,12 +27,13 @@ inline checkpoint::RandomModelShape small_shape(const std::string& generation = 
 
 // Writes it to a file of its own, loads it, and removes the file.
 inline std::unique_ptr<model::Model> make_small_model(const kernels::KernelTable& kernels, const std::string& precision,
-                                                      const checkpoint::RandomModelShape& shape = small_shape()) {
+                                                      const checkpoint::RandomModelShape& shape = small_shape(),
+                                                      const std::string& weights = "auto") {
   static int count = 0;
   const std::string path = concat("small_model_", ::getpid(), "_", count++, ".safetensors");
   checkpoint::write_random_model(path, shape);
   ThreadPool pool(1);
-  auto model = model::load_model(path, kernels, {DeviceKind::cpu, &pool, nullptr}, {precision, shape.head});
+  auto model = model::load_model(path, kernels, {DeviceKind::cpu, &pool, nullptr}, {precision, shape.head, "", weights});
   std::remove(path.c_str());
   return model;
 }

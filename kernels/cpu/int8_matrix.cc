@@ -1,0 +1,116 @@
+#include "kernels/cpu/int8_matrix.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "core/thread_pool.h"
+#include "kernels/cpu/convert.h"
+#include "kernels/cpu/int8_product.h"
+#include "kernels/cpu/int8_rows.h"
+#include "kernels/cpu/table.h"
+
+namespace riverrun::kernels::cpu {
+
+namespace {
+
+constexpr Index kTestRows = 64;
+
+Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
+
+bool by_onednn() {
+  static const bool kByOnednn = gemm_exists(DType::i8);
+  return kByOnednn;
+}
+
+PackedLayout layout_of(Index rows, Index cols) {
+  PackedLayout layout = {ceil_div(rows, kInt8Block) * kInt8Block * cols, kInt8Block, kInt8Block * cols, 0, 0, "blocks"};
+  if (by_onednn()) layout = packed_layout(rows, cols, DType::i8);
+  layout.bytes = ceil_div(layout.bytes, Index{sizeof(float)}) * Index{sizeof(float)};  // what follows is aligned
+  return layout;
+}
+
+WeightMemory memory_for(const MatrixSource& source, const PackedLayout& layout) {
+  const Index per_row = sizeof(float) + sizeof(std::int32_t);
+  return source.storage->take(layout.bytes + source.rows * per_row,
+                              concat("cpu int8 ", source.rows, " x ", source.cols, " in layout ", layout.blocking));
+}
+
+// W [count, cols], dense, to whole blocks of the layout of int8_product.
+void pack_blocks(const std::int8_t* w, Index count, Index cols, std::byte* packed) {
+  auto* to = reinterpret_cast<std::int8_t*>(packed);
+  for (Index first = 0; first < count; first += kInt8Block) {
+    for (Index k = 0; k < cols; ++k) {
+      for (Index n = first; n < first + kInt8Block; ++n) *to++ = n < count ? w[n * cols + k] : std::int8_t{0};
+    }
+  }
+}
+
+}  // namespace
+
+Int8Matrix::Int8Matrix(const MatrixSource& source, DType operand, ThreadPool& pool)
+    : rows_(source.rows),
+      cols_(source.cols),
+      type_(operand),
+      layout_(layout_of(rows_, cols_)),
+      data_(memory_for(source, layout_)) {
+  if (!source.storage->filled()) pack(source, pool);
+  check_sums();
+}
+
+void Int8Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
+  auto* const scales = reinterpret_cast<float*>(data_.data() + layout_.bytes);
+  auto* const offsets = reinterpret_cast<std::int32_t*>(scales + rows_);
+  constexpr Index kColumns = 256;  // of a strip, as in CpuMatrix
+  const Index width = packs_apart(layout_, kColumns) ? kColumns : rows_;
+  pool.run(ceil_div(rows_, width), [&](Index strip, int) {
+    const Index first = strip * width, count = std::min(width, rows_ - first);
+    const Array<float> floats(count * cols_);
+    const Array<std::int8_t> integers(count * cols_);
+    gather_rows(source, first, count, DType::f32, floats.data());
+    for (Index n = 0; n < count; ++n) {
+      scales[first + n] =
+          quantise_weights(floats.data() + n * cols_, cols_, integers.data() + n * cols_, &offsets[first + n]);
+    }
+    if (by_onednn()) {
+      pack_slab(integers.data(), cols_, 1, {first, count, cols_, DType::i8}, layout_, data_.data());
+    } else {
+      pack_blocks(integers.data(), count, cols_, data_.data() + first / kInt8Block * layout_.granule_bytes);
+    }
+  });
+}
+
+// Products that add pairs in 16 bits saturate on large numbers. Rows of 255, the largest there are, times these very
+// weights would show it: 128 / 255 of the sum is known.
+void Int8Matrix::check_sums() const {
+  const Array<std::uint8_t> x(kTestRows * cols_, std::uint8_t{255});
+  const Array<std::int32_t> sums(kTestRows * rows_);
+  for (const Index height : {Index{1}, kTestRows}) {
+    multiply(x.data(), height, 0, rows_, sums.data());
+    for (Index i = 0; i < height * rows_; ++i) {
+      const auto sum = static_cast<std::uint32_t>(sums[i]), offset = static_cast<std::uint32_t>(offsets()[i % rows_]);
+      RR_CHECK(sum * kInt8Offset == offset * 255u,
+               "int8 products are not exact on this machine; leave out --weights int8");
+    }
+  }
+}
+
+Index Int8Matrix::height_of(Index rows) const {
+  if (!by_onednn()) return rows;
+  return rows < 16 ? static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(rows))) : ceil_div(rows, 16) * 16;
+}
+
+void Int8Matrix::multiply(const std::uint8_t* x, Index height, Index column, Index columns, std::int32_t* sums) const {
+  if (by_onednn()) return find_gemm({height, columns, cols_, DType::i8, DType::i32, PostOp::none}).run(x, slab(column), sums);
+  int8_product(x, height, cols_, reinterpret_cast<const std::int8_t*>(slab(column)), columns, sums);
+}
+
+std::unique_ptr<PackedMatrix> pack_int8(const MatrixSource& source, DType operand, Stream stream) {
+  RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
+  RR_CHECK_INPUT(source.cols <= kMostInt8Cols, "a matrix of ", source.cols, " columns is too wide for int8 weights");
+  RR_CHECK_INPUT(multiplies(operand), "this CPU cannot multiply ", name_of(operand), " matrices; use --precision fp32");
+  return std::make_unique<Int8Matrix>(source, operand, *stream.pool);
+}
+
+}  // namespace riverrun::kernels::cpu

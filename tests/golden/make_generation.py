@@ -8,16 +8,15 @@ as fp32, as in make_oracle.py. sampling.json: made-up logits, and the probabilit
 Needs rwkv 0.8.32, torch and numpy from PyPI. Nothing of riverrun is used.
 """
 import json
-import os
 import pathlib
-import struct
 import subprocess
 import sys
-import tempfile
 from copy import deepcopy
 
 import numpy
 import torch
+
+from rwkv_package import load, read_tokens
 
 HERE = pathlib.Path(__file__).resolve().parent
 NEW_TOKENS = 32
@@ -26,31 +25,6 @@ PENALTIES = {"none": (0.0, 0.0, 0.996), "some": (0.7, 0.4, 0.9)}  # presence, fr
 SAMPLINGS = [
     (1.0, 0.9999, 0), (1.0, 0.85, 0), (0.7, 0.5, 0), (1.4, 0.9, 0), (1.0, 0.9999, 5), (1.0, 0.85, 3), (2.0, 0.3, 32), (0.3, 0.99, 0),
     (1.0, 0.0, 0), (0.0, 0.85, 0)]
-
-
-def read_tokens(folder):
-    data = (folder / "expected.safetensors").read_bytes()
-    size = struct.unpack("<Q", data[:8])[0]
-    begin, end = json.loads(data[8:8 + size])["tokens"]["data_offsets"]
-    return numpy.frombuffer(data[8 + size + begin:8 + size + end], "<i4")
-
-
-def load(folder):
-    weights = {name: tensor.float() for name, tensor in torch.load(folder / "model.pth").items()}
-    seven = "blocks.0.att.r_k" in weights
-    os.environ.update(RWKV_JIT_ON="0", RWKV_CUDA_ON="0", RWKV_V7_ON="1" if seven else "0",
-                      RWKV_DE_VERSION="1" if "blocks.0.ffn.s1" in weights else "0")
-    from rwkv.model import RWKV
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        torch.save(weights, scratch + "/model.pth")
-        model = RWKV(scratch + "/model", "cpu fp32")
-    state = model.generate_zero_state() if seven else None
-    for layer in range(model.n_layer if seven else 0):
-        tuned = weights.get(f"blocks.{layer}.att.time_state")
-        if tuned is not None:
-            state[3 * layer + 1] = tuned
-    return model, state
 
 
 def generate(folder):

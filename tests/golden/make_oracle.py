@@ -9,15 +9,15 @@ gets the weights as fp32. From bf16 weights it would, for RWKV-4 to 6, apply ln0
 results that depend on the version of torch and are up to 0.5 % of the largest logit away from fp32; we apply ln0 in fp32.
 """
 import json
-import os
 import pathlib
 import struct
 import subprocess
 import sys
-import tempfile
 
 import numpy
 import torch
+
+from rwkv_package import load, read_tokens
 
 HERE = pathlib.Path(__file__).resolve().parent
 VOCAB, TOKENS = 50, 24
@@ -136,13 +136,6 @@ def create(folder, generation, layers, heads, size, tuned):
     write(HERE / folder, {"tokens": tokens})
 
 
-def read_tokens(folder):
-    data = (folder / "expected.safetensors").read_bytes()
-    size = struct.unpack("<Q", data[:8])[0]
-    begin, end = json.loads(data[8:8 + size])["tokens"]["data_offsets"]
-    return numpy.frombuffer(data[8 + size + begin:8 + size + end], "<i4")
-
-
 def write(folder, arrays):
     header, data = {}, b""
     for name, array in sorted(arrays.items()):
@@ -155,21 +148,7 @@ def write(folder, arrays):
 
 
 def expect(folder):
-    """In a process of its own: the package chooses its code by environment variables when it is imported."""
-    weights = {name: tensor.float() for name, tensor in torch.load(folder / "model.pth").items()}
-    seven = "blocks.0.att.r_k" in weights
-    os.environ.update(RWKV_JIT_ON="0", RWKV_CUDA_ON="0", RWKV_V7_ON="1" if seven else "0",
-                      RWKV_DE_VERSION="1" if "blocks.0.ffn.s1" in weights else "0")
-    from rwkv.model import RWKV
-    torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as scratch:
-        torch.save(weights, scratch + "/model.pth")
-        model = RWKV(scratch + "/model", "cpu fp32")
-    state = model.generate_zero_state() if seven else None
-    for layer in range(model.n_layer if seven else 0):  # for RWKV-5 and 6 the package does this itself
-        tuned = weights.get(f"blocks.{layer}.att.time_state")
-        if tuned is not None:
-            state[3 * layer + 1] = tuned
+    model, state = load(folder)
     tokens, logits = read_tokens(folder), []
     for token in tokens:
         row, state = model.forward([int(token)], state)

@@ -14,8 +14,9 @@ set -euo pipefail
 readonly release_without='gpu'
 readonly asan_folders=(core text checkpoint plan transport kernels model generate ring output)
 readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
-# Statistics over many draws, and models run token by token: they take minutes there and touch no memory of their own.
-readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform'
+# What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
+# loops in a second precision, and the same programs once more as on another CPU.
+readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform|GoldenTest.*reference_bf16|_test_avx2|without_vnni'
 readonly tsan_folders=(core transport ring)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.

@@ -41,6 +41,20 @@ HWY_INLINE hn::Vec<D> normalized(D d, const HeadNorm& norm, const float* y, cons
   return hn::MulAdd(normal, hn::LoadU(d, weight), hn::LoadU(d, bias));
 }
 
+// Calls body(d, at, c, out) for each head of rows [begin, end) of a read-out: elements [at, at + N) of the rows, [c, c + N) of the
+// per-channel parameters, `out` at the head's first element in args.out.
+template <class Args, class Body>
+HWY_INLINE void for_each_head(const Args& args, Index begin, Index end, Body body) {
+  const Index D = args.H * args.N;
+  with_lanes(args.N, [&](auto d) {
+    with_type(args.out, args.out_type, 0, [&](auto* out) {
+      for (Index m = begin; m < end; ++m) {
+        for (Index c = 0; c < D; c += args.N) body(d, m * D + c, c, out + m * D + c);
+      }
+    });
+  });
+}
+
 }  // namespace riverrun::kernels::cpu::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 

@@ -43,14 +43,7 @@ HWY_INLINE void readout_of_head(D d, const Wkv6ReadoutArgs& args, Index at, Inde
 }
 
 void readout_rows(const Wkv6ReadoutArgs& args, Index begin, Index end) {
-  const Index D = args.H * args.N;
-  with_lanes(args.N, [&](auto d) {
-    with_type(args.out, args.out_type, 0, [&](auto* out) {
-      for (Index m = begin; m < end; ++m) {
-        for (Index c = 0; c < D; c += args.N) readout_of_head(d, args, m * D + c, c, out + m * D + c);
-      }
-    });
-  });
+  for_each_head(args, begin, end, [&](auto d, Index at, Index c, auto* out) { readout_of_head(d, args, at, c, out); });
 }
 
 }  // namespace riverrun::kernels::cpu::HWY_NAMESPACE

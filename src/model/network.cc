@@ -142,6 +142,13 @@ void Network::lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activatio
   product(ws, ws.inner, pair.up, y);
 }
 
+void Network::gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate, const Matrix& output) const {
+  kernels_.wkv6_readout({ws.rows(), config_.heads, config_.head_size, ws.y.data(), gate.data(), ln_x.weight.data(), ln_x.bias.data(),
+                         config_.group_norm_eps, ws.mix[0].data(), precision_},
+                        ws.stream);
+  product(ws, ws.mix[0], output, ws.x.data(), Epilogue::add);
+}
+
 void Network::gated_feed_forward(WS& ws, const GatedChannelMix& at) const {
   product(ws, ws.mix[GatedChannelMix::kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
   inner_product(ws, ws.mix[GatedChannelMix::kK], at.key, Epilogue::relu_squared);

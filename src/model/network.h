@@ -94,6 +94,8 @@ class Network : public Model {
   // ws.inner = epilogue(w x), in the operand type.
   void inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const;
   void lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const;
+  // Read-out of RWKV-5 and 6: x += output (GN(y; ln_x) * gate); an empty gate means 1.
+  void gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate, const Matrix& output) const;
   void gated_feed_forward(WS& ws, const GatedChannelMix& at) const;
 
   static Norm load_norm(WeightLoader& load, const std::string& name, Index D);

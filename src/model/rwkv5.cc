@@ -75,11 +75,7 @@ class Rwkv5 : public Network {
 
   void read_out(Workspace& workspace, Index layer) const override {
     auto& ws = self(workspace);
-    const Layer& at = layers_[layer];
-    kernels_.wkv6_readout({ws.rows(), config_.heads, config_.head_size, ws.y.data(), ws.g.data(), at.ln_x.weight.data(),
-                           at.ln_x.bias.data(), config_.group_norm_eps, ws.mix[0].data(), precision_},
-                          ws.stream);
-    product(ws, ws.mix[0], at.output, ws.x.data(), Epilogue::add);
+    gated_read_out(ws, layers_[layer].ln_x, ws.g, layers_[layer].output);
   }
 
   void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {

@@ -63,7 +63,8 @@ class CorpusRun {
     spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
     FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
                                  writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
-                                 job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads});
+                                 job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads,
+                                 writing_ ? &writing_->tokenizer() : nullptr});
     // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
     malloc_trim(0);
     corpus_ = std::move(pass.corpus);

@@ -71,13 +71,15 @@ FirstPass read_input(const InputOptions& options) {
   pass.start_token = static_cast<TokenId>(start != -2 ? start : tokens ? -1 : options.auto_start_token);
   pass.end_token = static_cast<TokenId>(end != -2 ? end : tokens ? -1 : options.auto_end_token);
 
-  std::unique_ptr<text::Tokenizer> tokenizer;
+  std::unique_ptr<text::Tokenizer> opened;
+  const text::Tokenizer* tokenizer = nullptr;
   pass.tokenizer = "none";
   if (!tokens || !options.tokenizer.empty()) {
-    tokenizer = open_tokenizer(options.model, options.tokenizer, options.vocab);
+    if (options.loaded == nullptr) opened = open_tokenizer(options.model, options.tokenizer, options.vocab);
+    tokenizer = options.loaded != nullptr ? options.loaded : opened.get();
     pass.tokenizer = tokenizer->name();
   }
-  pass.corpus = text::read_corpus(reader, tokenizer.get(), {pass.start_token, pass.end_token, options.vocab, options.threads},
+  pass.corpus = text::read_corpus(reader, tokenizer, {pass.start_token, pass.end_token, options.vocab, options.threads},
                                   options.spool_path);
   return pass;
 }

@@ -16,6 +16,7 @@ struct InputOptions {
   bool keep_invalid_utf8 = false;
   Index vocab = 0;
   int threads = 1;  // that tokenise
+  const text::Tokenizer* loaded = nullptr;  // the one that open_tokenizer() gives, where the job has it already
 };
 
 struct FirstPass {

@@ -118,7 +118,6 @@ void Decoder::step(std::vector<Text>& finished) {
   stream_.pool->run(std::ssize(drawing_), [&](Index at, int) {
     draw(*drawing_[at], logits_.span().subspan(static_cast<std::size_t>(at * V), static_cast<std::size_t>(V)));
   });
-  tokens_written_ += std::ssize(drawing_);
   for (auto& slot : slots_) {
     if (slot == nullptr || !slot->done()) continue;
     finished.push_back({slot->task.number, slot->end.tokens(), std::string(slot->end.text()), slot->end.reason(), slot->finite});

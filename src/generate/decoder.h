@@ -58,8 +58,6 @@ class Decoder {
   // One step of all texts that have a slot; with none it does nothing. `finished` receives those that have ended.
   void step(std::vector<Text>& finished);
 
-  Index tokens_written() const { return tokens_written_; }
-
  private:
   struct Slot;
   void fill_slots();
@@ -76,7 +74,6 @@ class Decoder {
   std::unique_ptr<model::Workspace> workspace_;
   Index capacity_;
   Array<float> logits_;  // [slots, V]
-  Index tokens_written_ = 0;
 
   // The block of the step.
   std::vector<Slot*> drawing_;  // row i of the block is the last token that slot i knows

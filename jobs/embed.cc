@@ -3,8 +3,8 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "jobs/commands.h"
-#include "jobs/corpus_job.h"
-#include "jobs/embedding_model.h"
+#include "jobs/run/corpus_job.h"
+#include "jobs/run/embedding_model.h"
 
 namespace riverrun::jobs {
 

@@ -7,7 +7,7 @@
 #include "core/error.h"
 #include "core/log.h"
 #include "jobs/commands.h"
-#include "jobs/machine.h"
+#include "jobs/run/machine.h"
 
 namespace {
 

@@ -6,7 +6,7 @@
 #include "checkpoint/random_model.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "jobs/known_shapes.h"
+#include "jobs/bench/known_shapes.h"
 #include "jobs/options.h"
 
 namespace {

@@ -1,7 +1,7 @@
 // riverrun score: the natural-log probability of every token given all before it.
 
 #include "jobs/commands.h"
-#include "jobs/corpus_job.h"
+#include "jobs/run/corpus_job.h"
 
 namespace riverrun::jobs {
 

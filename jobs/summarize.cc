@@ -2,8 +2,8 @@
 
 #include "core/error.h"
 #include "jobs/commands.h"
-#include "jobs/corpus_job.h"
-#include "jobs/text_options.h"
+#include "jobs/run/corpus_job.h"
+#include "jobs/texts/text_options.h"
 
 namespace riverrun::jobs {
 

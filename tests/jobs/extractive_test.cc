@@ -1,6 +1,6 @@
 // Which passages are chosen, for vectors where the answer can be worked out by hand.
 
-#include "jobs/extractive.h"
+#include "jobs/texts/extractive.h"
 
 #include <gtest/gtest.h>
 

@@ -1,6 +1,6 @@
 // Plain text files: whatever ids come in, each document has a file of its own inside the directory.
 
-#include "jobs/text_files.h"
+#include "jobs/texts/text_files.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>

@@ -1,6 +1,6 @@
 // What rank 0 tells the other ranks arrives whole, or not at all.
 
-#include "jobs/work_list.h"
+#include "jobs/run/work_list.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,125 @@
+// The model, the clock and the ceilings of `riverrun bench`.
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstring>
+#include <filesystem>
+
+#include "core/buffer.h"
+#include "core/error.h"
+#include "core/log.h"
+#include "jobs/bench/bench.h"
+#include "jobs/bench/known_shapes.h"
+#include "jobs/run/machine.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+double seconds_of(const std::function<void()>& body) {
+  const auto begin = std::chrono::steady_clock::now();
+  body();
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+}
+
+// A file that is gone when this object is: the weights are packed copies by then.
+struct TemporaryFile {
+  explicit TemporaryFile(const char* suffix)
+      : path((std::filesystem::temp_directory_path() / concat("riverrun-bench-", ::getpid(), suffix)).string()) {}
+  ~TemporaryFile() {
+    std::error_code ignored;  // gone already, or never made
+    std::filesystem::remove(path, ignored);
+  }
+  std::string path;
+};
+
+}  // namespace
+
+BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head)
+    : kernels(table), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
+      stream{kernels.device, pool.get(), nullptr} {
+  const model::LoadOptions load{options.precision, need_head, "", options.weights};
+  if (!options.model.empty()) {
+    name = std::filesystem::path(options.model).filename().string();
+    model = model::load_model(options.model, kernels, stream, load);
+    return;
+  }
+  name = concat(options.generation, " ", options.shape);
+  const TemporaryFile file(".safetensors");
+  if (launched_rank() == 0) log_info("making random weights: ", name);
+  checkpoint::write_random_model(file.path, known_shape(options.generation, options.shape));
+  model = model::load_model(file.path, kernels, stream, load);
+}
+
+std::vector<double> time_rounds(Index rounds, const std::function<void()>& body) {
+  body();
+  std::vector<double> seconds;
+  for (Index round = 0; round < rounds; ++round) seconds.push_back(seconds_of(body));
+  std::sort(seconds.begin(), seconds.end());
+  return seconds;
+}
+
+double best_time(const std::function<void()>& body) {
+  constexpr double kBatchSeconds = 0.01;
+  Index calls = 1;
+  double took = seconds_of(body);
+  while ((took = seconds_of([&] { for (Index i = 0; i < calls; ++i) body(); })) < kBatchSeconds) calls *= 2;
+  double best = took;
+  for (int batch = 0; batch < 5; ++batch) best = std::min(best, seconds_of([&] { for (Index i = 0; i < calls; ++i) body(); }));
+  return best / static_cast<double>(calls);
+}
+
+double measure_product_rate(const BenchModel& bench, Index rows) {
+  const Index D = bench.model->config().channels, F = bench.model->config().ffn;
+  const DType type = bench.model->precision();
+  const auto pack = bench.pack_large();
+  double flops = 0, seconds = 0;
+  struct Shape {
+    Index N, K, count;
+  };
+  for (const Shape shape : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
+    const Array<float> weights(shape.N * shape.K, 0.01f), y(rows * shape.N, 0.0f);
+    const auto packed = pack({weights.data(), DType::f32, shape.N, shape.K, shape.K, 1}, type, bench.stream);
+    Buffer x(rows * shape.K * size_of(type));
+    for (Index i = 0; i < rows * shape.K; ++i) store_float(x.data(), type, i, 0.01f);
+    const double one = best_time([&] {
+      bench.kernels.matmul({rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none}, bench.stream);
+    });
+    seconds += one * double(shape.count);
+    flops += 2.0 * double(rows) * double(shape.N) * double(shape.K) * double(shape.count);
+  }
+  return flops / seconds;
+}
+
+double measure_read_rate(ThreadPool& pool) {
+  constexpr Index kBytes = Index{512} << 20;  // beyond any cache
+  const Buffer memory(kBytes);
+  std::memset(memory.data(), 1, kBytes);
+  // The C library's search reads as fast as the machine can; what it looks for is not there.
+  const auto read = [&] {
+    pool.run_ranges(kBytes, 1, [&](Index begin, Index end, int) {
+      RR_CHECK(std::memchr(memory.data() + begin, 2, static_cast<std::size_t>(end - begin)) == nullptr, "memory has changed");
+    });
+  };
+  return double(kBytes) / time_rounds(5, read).front();
+}
+
+std::vector<TokenId> made_up_tokens(Index count, Index vocab) {
+  std::vector<TokenId> ids(static_cast<std::size_t>(count));
+  for (Index i = 0; i < count; ++i) ids[i] = static_cast<TokenId>((i * 7919 + 13) % vocab);
+  return ids;
+}
+
+void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
+                model::State& state) {
+  model::State* const states[] = {&state};
+  for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(block_tokens)) {
+    const auto block = ids.subspan(first, std::min(static_cast<std::size_t>(block_tokens), ids.size() - first));
+    const kernels::Segment segment{0, static_cast<Index>(block.size())};
+    model.start(workspace, block, {&segment, 1});
+    model::run_layers(model, workspace, states);
+  }
+}
+
+}  // namespace riverrun::jobs

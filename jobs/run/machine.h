@@ -1,0 +1,42 @@
+// Machine: what the options come to on this machine, and what is written down about a run.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/progress.h"
+#include "jobs/run/corpus_job.h"
+#include "model/model.h"
+#include "plan/plan.h"
+#include "transport/transport.h"
+
+namespace riverrun::jobs {
+
+struct Machine {
+  std::string transport;  // "self", "threads", "mpi", "nccl"
+  int threads = 1;        // per rank
+  ProgressStyle progress = ProgressStyle::none;
+  transport::Clock::duration timeout{};
+};
+
+// Settles every "auto", sets the log level, checks ranges. InputError for what does not go together.
+Machine prepare_machine(const CorpusJobOptions& options);
+
+// What can be told about --output and --trace before the model is loaded. InputError when the directory is not there or
+// is that of the documents, when a file that the job reads would be written over, and when the output exists without
+// --resume or --overwrite.
+void check_paths(const CorpusJobOptions& options);
+
+// B: as asked for, or chosen from the longest document. Never from the number of ranks.
+Index choose_block_tokens(Index asked, Index longest_document);
+
+// `keeps_states`: the state after a document is kept for a while.
+plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, bool keeps_states);
+
+// Proves that the plan's messages cannot deadlock; Error otherwise.
+void check_plan(const plan::Plan& plan, const model::Model& model, const ring::Request& request);
+
+// The rank that mpirun or srun gave this process, known before MPI starts; 0 elsewhere.
+int launched_rank();
+
+}  // namespace riverrun::jobs

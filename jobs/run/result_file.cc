@@ -1,0 +1,120 @@
+#include "jobs/run/result_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+
+#include "core/error.h"
+#include "core/log.h"
+#include "jobs/run/file_spec.h"
+#include "output/difference.h"
+#include "output/reader.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+constexpr auto kCommitInterval = std::chrono::seconds(1);
+
+}  // namespace
+
+ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model,
+                       const text::Corpus& corpus, const std::vector<output::Attribute>& attributes,
+                       const Writing* writing)
+    : half_(job.embedding_f16), corpus_(corpus), state_(model.state_shape()) {
+  const std::string& path = job.options.output;
+  output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus, writing);
+  spec.attributes = attributes;
+  if (job.writing && !job.writing->also_text.empty()) text_files_ = std::make_unique<TextFiles>(job.writing->also_text, spec.ids);
+  if (job.options.resume && std::filesystem::exists(path)) {
+    const std::string found = output::difference(output::Reader(path), spec);
+    RR_CHECK_INPUT(found.empty(), "cannot --resume ", path, ": ", found, "; use the same input, model and options, or --overwrite");
+  } else {
+    output::Writer::create(path, spec, job.options.overwrite);
+  }
+  writer_ = std::make_unique<output::Writer>(path);
+  first_score_ = output::score_offsets(spec.tokens);
+  Index windows = 0, sections = 0;
+  for (std::size_t d = 0; d < corpus.documents.size(); ++d) {
+    first_window_.push_back(windows);
+    windows += count_windows(spec.tokens[d], request.window);
+    const Index length = corpus.documents[d].length, own_sections = writing ? writing->count_section_texts(length) : 0;
+    first_section_.push_back(sections);
+    sections += own_sections;
+    pending_.push_back({writing ? writing->sequence_tokens(length) : length, own_sections + Index{writing && writing->summarises()}});
+    if (!corpus.documents[d].error.empty()) mark_failed(static_cast<Index>(d), corpus.documents[d].error);
+  }
+  writer_->commit();
+}
+
+bool ResultFile::is_settled(Index document) const {
+  return writer_->status()[document] == output::Status::done || !corpus_.documents[document].error.empty();
+}
+
+void ResultFile::mark_failed(Index document, const std::string& error) {
+  failures_.push_back(concat(corpus_.documents[document].id, ": ", error));
+  log_warning("document ", failures_.back());
+  writer_->mark_failed(document, error);
+}
+
+void ResultFile::take(ring::SliceResult result) {
+  Pending& pending = pending_.at(result.document);
+  write(result);
+  pending.finite = pending.finite && result.finite && fits(result.embedding) && fits(result.windows);
+  pending.tokens_left -= result.tokens;
+  RR_CHECK(pending.tokens_left >= 0, "more results than tokens for document ", result.document);
+  tokens_done_ += result.tokens;
+  settle_if_complete(result.document);
+}
+
+void ResultFile::take_text(Index document, bool summary, const ring::WrittenText& text) {
+  const Index row = summary ? document : first_section_[document] + text.section;
+  // A text without an end was broken off by a number that is not finite.
+  if (text.stop_reason == StopReason::none) spoil(document);
+  else writer_->write_text(summary ? output::TextGroup::summaries : output::TextGroup::sections, row, {text.text, text.tokens, text.stop_reason});
+  Pending& pending = pending_.at(document);
+  RR_CHECK(--pending.texts_left >= 0, "more texts than were asked for of document ", document);
+  settle_if_complete(document);
+}
+
+void ResultFile::settle_if_complete(Index document) {
+  const Pending& pending = pending_[document];
+  if (pending.tokens_left == 0 && pending.texts_left == 0) {
+    ++documents_done_;
+    if (pending.finite) writer_->mark_done(document);
+    else mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
+  }
+  const auto now = std::chrono::steady_clock::now();
+  if (now - committed_ < kCommitInterval) return;
+  writer_->commit();
+  committed_ = now;
+}
+
+bool ResultFile::fits(std::span<const float> vectors) const {
+  constexpr float kLargestHalf = 65504.0f;
+  return !half_ || std::all_of(vectors.begin(), vectors.end(), [](float value) { return std::abs(value) <= kLargestHalf; });
+}
+
+void ResultFile::write(const ring::SliceResult& result) {
+  const Index document = result.document;
+  if (!result.embedding.empty()) writer_->write_embedding(document, result.embedding);
+  const std::span windows(result.windows);
+  const auto width = static_cast<std::size_t>(state_.row_floats);
+  for (std::size_t w = 0; w * width < windows.size(); ++w) {
+    writer_->write_window(first_window_[document] + result.first_window + Index(w), windows.subspan(w * width, width));
+  }
+  if (!result.scores.empty()) writer_->write_scores(first_score_[document] + result.first_score, result.scores);
+  const std::span state(result.state);
+  for (Index layer = 0; !state.empty() && layer < state_.layers; ++layer) {
+    const auto values = state.subspan(layer * state_.layer_floats(), state_.layer_floats());
+    writer_->write_wkv_state(document, layer, values.first(state_.state_floats()));
+    writer_->write_shift_state(document, layer, values.subspan(state_.state_floats()));
+  }
+}
+
+void ResultFile::finish() {
+  writer_->finish();
+  if (text_files_) text_files_->write_all(path());
+}
+
+}  // namespace riverrun::jobs

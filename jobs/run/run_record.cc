@@ -1,0 +1,57 @@
+#include "jobs/run/run_record.h"
+
+#include <ctime>
+#include <filesystem>
+
+#include "checkpoint/checkpoint.h"
+#include "core/error.h"
+#include "jobs/run/machine.h"
+#include "jobs/run/sha256.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text;
+}
+
+}  // namespace
+
+RunRecord::RunRecord(const CorpusJobOptions& options, int argc, const char* const* argv) {
+  for (int i = 0; i < argc; ++i) command_ += concat(" ", argv[i]);
+  if (launched_rank() != 0) return;
+  const auto sha256_of = [](const std::string& weights) {
+    return std::async(std::launch::async, [weights] { return sha256_of_files(checkpoint::open_checkpoint(weights)->file_paths()); }).share();
+  };
+  model_sha256_ = sha256_of(options.model);
+  if (!options.initial_state.empty()) initial_state_sha256_ = sha256_of(options.initial_state);
+}
+
+std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const model::Model& model) const {
+  const model::Config& config = model.config();
+  std::vector<output::Attribute> attributes = {
+      {"riverrun_version", std::string(RIVERRUN_VERSION)},
+      {"command", command_},
+      {"model_path", std::filesystem::absolute(job.options.model).string()},
+      {"model_sha256", model_sha256_.get()},
+      {"generation", config.generation},
+      {"layers", config.layers},
+      {"channels", config.channels},
+      {"head_size", config.head_size},
+      {"vocab", config.vocab},
+      {"precision", std::string(name_of(model.precision()))},
+      {"weights", std::string(name_of(model.weights()))},
+      {"created", utc_now()},
+  };
+  if (initial_state_sha256_.valid()) attributes.push_back({"initial_state_sha256", initial_state_sha256_.get()});
+  attributes.insert(attributes.end(), job.attributes.begin(), job.attributes.end());
+  return attributes;
+}
+
+}  // namespace riverrun::jobs

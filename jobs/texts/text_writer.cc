@@ -1,0 +1,100 @@
+#include "jobs/texts/text_writer.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "core/error.h"
+#include "ring/even_out.h"
+
+namespace riverrun::jobs {
+
+namespace {
+
+constexpr Index kMostStateBytes = Index{1} << 30;  // of the states that wait to be written from, per rank
+constexpr Index kMostSlots = 64;                   // from there on a step is bound by arithmetic: more gain nothing
+constexpr Index kMostHeld = 1024;
+
+Index most_states(const model::Model& model) {
+  return std::clamp<Index>(kMostStateBytes / model.state_shape().bytes(), 1, kMostHeld);
+}
+
+}  // namespace
+
+TextWriter::TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Stream stream)
+    : writing_(writing), documents_(documents), model_(model), most_held_(most_states(model)),
+      decoder_(model, writing.settings(), writing.token_bytes(), std::min(kMostSlots, most_held_), stream) {}
+
+bool TextWriter::wants(const plan::Slice& slice) const {
+  return slice.last || (writing_.cuts().tokens > 0 && writing_.cuts().end_after(slice.first_token) == slice.first_token + slice.tokens);
+}
+
+Index TextWriter::section_of(const plan::Slice& slice) const {
+  const plan::Sections sections = writing_.cuts();
+  if (sections.tokens == 0 || slice.first_token < sections.tokens) return 0;
+  return (sections.end_after(slice.first_token) - sections.tokens) / (sections.tokens + sections.between);
+}
+
+void TextWriter::take(const plan::Slice& slice, std::unique_ptr<model::State> state) {
+  items_.push_back({slice.document, section_of(slice), std::move(state)});
+}
+
+void TextWriter::step(const Outlet& outlet) {
+  while (!items_.empty() && decoder_.waiting() + decoder_.writing() < decoder_.slots()) {
+    Item item = std::move(items_.front());
+    items_.pop_front();
+    const bool summary = writing_.is_summary(documents_.lengths[item.document], item.section);
+    const Index key = summary ? kSummarySection : item.section + documents_.level * kLevelSections;
+    numbers_.emplace_back(item.document, item.section);
+    decoder_.add({std::ssize(numbers_) - 1, std::move(item.state), summary ? writing_.after_prompt() : writing_.section_prompt(),
+                  generate::Draws(writing_.settings().seed, documents_.keys[item.document], key)});
+  }
+  decoder_.step(finished_);
+  for (generate::Text& text : finished_) {
+    const auto [document, section] = numbers_[text.number];
+    ring::SliceResult result;
+    result.document = document;
+    result.finite = text.finite;
+    result.written = {section, std::move(text.tokens), writing_.clean(text.text), text.reason};
+    outlet.post(std::move(result));
+  }
+  finished_.clear();
+  outlet.alive();
+}
+
+void TextWriter::between_blocks(const Outlet& outlet) {
+  if (held() < most_held_) return;
+  while (held() >= decoder_.slots()) step(outlet);
+}
+
+void TextWriter::finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet& outlet) {
+  ring::Items bytes;
+  for (; !items_.empty(); items_.pop_front()) bytes.push_back(pack(items_.front()));
+  for (auto& item : ring::even_out(transport, std::move(bytes), held(), timeout)) {
+    items_.push_back(unpack(item));
+    item = {};
+  }
+  while (held() > 0) step(outlet);
+}
+
+std::vector<std::byte> TextWriter::pack(const Item& item) const {
+  const auto state = item.state->values();
+  std::vector<std::byte> bytes(2 * sizeof(Index) + state.size_bytes());
+  std::memcpy(bytes.data(), &item.document, sizeof(Index));
+  std::memcpy(bytes.data() + sizeof(Index), &item.section, sizeof(Index));
+  std::memcpy(bytes.data() + 2 * sizeof(Index), state.data(), state.size_bytes());
+  return bytes;
+}
+
+TextWriter::Item TextWriter::unpack(std::span<const std::byte> bytes) const {
+  Item item{0, 0, std::make_unique<model::State>(model_.state_shape())};
+  const auto state = item.state->values();
+  RR_CHECK(bytes.size() == 2 * sizeof(Index) + state.size_bytes(), "a state of ", bytes.size(), " bytes came from another rank");
+  std::memcpy(&item.document, bytes.data(), sizeof(Index));
+  std::memcpy(&item.section, bytes.data() + sizeof(Index), sizeof(Index));
+  RR_CHECK(item.document >= 0 && item.document < std::ssize(documents_.keys) && item.section >= 0, "a state of document ", item.document,
+           ", section ", item.section, " came from another rank");
+  std::memcpy(state.data(), bytes.data() + 2 * sizeof(Index), state.size_bytes());
+  return item;
+}
+
+}  // namespace riverrun::jobs

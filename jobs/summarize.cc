@@ -11,6 +11,9 @@ namespace {
 
 namespace po = boost::program_options;
 
+constexpr Index kMostPassages = 256;          // of a document: the time to choose grows with their number
+constexpr Index kUsualWindow = 128, kMostWindow = Index{1} << 16;
+
 WritingMode parse_mode(const std::string& name) {
   if (name == "final") return WritingMode::final;
   if (name == "sections") return WritingMode::sections;
@@ -28,6 +31,29 @@ po::options_description describe_writing(WritingOptions& w, std::string& mode, I
   return what.add(describe_texts(w, seed));
 }
 
+po::options_description describe_extractive(Index& passages, Index& window) {
+  po::options_description what("Summaries without a chat model", 100);
+  what.add_options()
+      ("extractive", po::value(&passages)->default_value(passages)->value_name("K"),
+       "write nothing, but find the K passages that cover a document best; 0: write")
+      ("window", po::value(&window)->default_value(window)->value_name("W"), "tokens of a passage; 0: 128");
+  return what;
+}
+
+// The windows are those of `embed --window`, so the model needs no head, and what is said about texts would be said in vain.
+void settle_extractive(CorpusJob& job, Index passages, Index window) {
+  const WritingOptions& texts = *job.writing, usual;
+  RR_CHECK_INPUT(texts.mode == WritingMode::final && texts.template_name == usual.template_name && texts.prompt_file.empty() && texts.stops.empty() &&
+                     texts.settings.sampling.temperature == usual.settings.sampling.temperature,
+                 "--extractive writes no texts of its own: it does not go with --mode sections or hierarchical, prompts, --stop or sampling");
+  job.writing.reset();
+  job.auto_start_token = -1;
+  job.passages = passages;
+  job.request.embedding = true;
+  job.request.window = window;
+  job.attributes = {{"extractive", passages}, {"window", window}, {"pool", std::string("mean")}, {"normalize", Index{0}}};
+}
+
 }  // namespace
 
 int run_summarize(int argc, const char* const* argv) {
@@ -36,17 +62,21 @@ int run_summarize(int argc, const char* const* argv) {
   job.auto_start_token = 0;  // as before a document of the training data
   WritingOptions& writing = job.writing.emplace();
   std::string mode = "final";
-  Index seed = 0;
+  Index seed = 0, extractive = 0, window = 0;
   bool save_states = false;
   po::options_description own = describe_writing(writing, mode, seed);
-  own.add_options()("also-text", po::value(&writing.also_text)->value_name("DIR"), "also write the texts of each document to a plain file there");
+  own.add_options()("also-text", po::value(&job.also_text)->value_name("DIR"), "also write the texts of each document to a plain file there");
   own.add_options()("save-states", po::bool_switch(&save_states), "also keep the model's state after each document");
-  own.add(describe(job.options));
+  own.add(describe_extractive(extractive, window)).add(describe(job.options));
   if (!parse(argc, argv, "riverrun summarize\ntexts about documents of any length", own)) return 0;
 
   writing.mode = parse_mode(mode);
   settle_texts(writing, seed);
   check_range("--section-tokens", writing.section_tokens, 1, Index{1} << 40);
+  check_range("--extractive", extractive, 0, kMostPassages);
+  check_range("--window", window, 0, kMostWindow);
+  RR_CHECK_INPUT(window == 0 || extractive > 0, "--window is the length of the passages of --extractive; for texts there is --section-tokens");
+  if (extractive > 0) settle_extractive(job, extractive, window > 0 ? window : kUsualWindow);
   job.request.states = save_states;
   return run_corpus_job(job, argc, argv);
 }

@@ -22,6 +22,7 @@
 #include "jobs/run/while_alive.h"
 #include "jobs/run/work_list.h"
 #include "jobs/texts/hierarchy.h"
+#include "jobs/texts/passages.h"
 #include "jobs/texts/text_writer.h"
 #include "kernels/table.h"
 #include "model/model.h"
@@ -61,10 +62,12 @@ class CorpusRun {
   // Rank 0: reads the input and makes the output file, so that every shape is known before anything is computed.
   void prepare() {
     spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
+    std::unique_ptr<text::Tokenizer> tokenizer;
+    if (job_.passages > 0) tokenizer = open_tokenizer(job_.options.model, job_.options.tokenizer, model_.config().vocab);
     FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
                                  writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
                                  job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads,
-                                 writing_ ? &writing_->tokenizer() : nullptr});
+                                 writing_ ? &writing_->tokenizer() : tokenizer.get()});
     // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
     malloc_trim(0);
     corpus_ = std::move(pass.corpus);
@@ -81,7 +84,10 @@ class CorpusRun {
     attributes.push_back({"block_tokens", list_.block_tokens});
     const text::TokenSpool spool(list_.spool_path, list_.spool_tokens);
     attributes.push_back({"input_crc32c", Index{crc32c(std::as_bytes(spool.ids(0, list_.spool_tokens)))}});
-    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_);
+    if (job_.passages > 0) {
+      passages_ = std::make_unique<Passages>(job_.passages, request_.window, request_.start_tokens, corpus_, list_.spool_path, *tokenizer, model_.config().vocab);
+    }
+    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_, passages_.get());
     for (std::size_t d = 0; d < corpus_.documents.size(); ++d) {
       const text::DocumentInfo& document = corpus_.documents[d];
       const Index length = results_->is_settled(Index(d)) ? 0 : document.length;
@@ -212,6 +218,7 @@ class CorpusRun {
   // Rank 0:
   std::unique_ptr<ScratchFile> spool_file_;
   text::Corpus corpus_;
+  std::unique_ptr<Passages> passages_;  // null for a job that chooses none
   std::unique_ptr<ResultFile> results_;
   plan::Plan plan_;  // of the documents themselves
   Index level_ = 0;  // of a hierarchy of summaries

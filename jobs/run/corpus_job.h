@@ -22,6 +22,8 @@ struct CorpusJob {
   CorpusJobOptions options;
   ring::Request request;                        // start_tokens is filled in
   std::optional<WritingOptions> writing;        // for a job that writes texts; the start token then stands before its prompt
+  Index passages = 0;                           // that stand for each document, chosen among its windows; 0: none
+  std::string also_text;                        // a directory for texts as plain files, or empty
   TokenId auto_start_token = -1, auto_end_token = -1;  // what `auto` means for text; -1: none
   // Decides, once the model is known, what the options leave open; may be empty.
   std::function<void(CorpusJob& job, const model::Config& config)> settle;

@@ -74,7 +74,7 @@ FirstPass read_input(const InputOptions& options) {
   std::unique_ptr<text::Tokenizer> opened;
   const text::Tokenizer* tokenizer = nullptr;
   pass.tokenizer = "none";
-  if (!tokens || !options.tokenizer.empty()) {
+  if (!tokens || !options.tokenizer.empty() || options.loaded != nullptr) {
     if (options.loaded == nullptr) opened = open_tokenizer(options.model, options.tokenizer, options.vocab);
     tokenizer = options.loaded != nullptr ? options.loaded : opened.get();
     pass.tokenizer = tokenizer->name();

@@ -20,12 +20,13 @@ constexpr auto kCommitInterval = std::chrono::seconds(1);
 
 ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model,
                        const text::Corpus& corpus, const std::vector<output::Attribute>& attributes,
-                       const Writing* writing)
-    : half_(job.embedding_f16), corpus_(corpus), state_(model.state_shape()) {
+                       const Writing* writing, const Passages* passages)
+    : half_(job.embedding_f16), corpus_(corpus), state_(model.state_shape()), passages_(passages) {
   const std::string& path = job.options.output;
   output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus, writing);
   spec.attributes = attributes;
-  if (job.writing && !job.writing->also_text.empty()) text_files_ = std::make_unique<TextFiles>(job.writing->also_text, spec.ids);
+  if (passages) spec.passages = passages->spec();
+  if (!job.also_text.empty()) text_files_ = std::make_unique<TextFiles>(job.also_text, spec.ids);
   if (job.options.resume && std::filesystem::exists(path)) {
     const std::string found = output::difference(output::Reader(path), spec);
     RR_CHECK_INPUT(found.empty(), "cannot --resume ", path, ": ", found, "; use the same input, model and options, or --overwrite");
@@ -34,13 +35,15 @@ ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const
   }
   writer_ = std::make_unique<output::Writer>(path);
   first_score_ = output::score_offsets(spec.tokens);
-  Index windows = 0, sections = 0;
+  Index windows = 0, sections = 0, all_passages = 0;
   for (std::size_t d = 0; d < corpus.documents.size(); ++d) {
     first_window_.push_back(windows);
     windows += count_windows(spec.tokens[d], request.window);
     const Index length = corpus.documents[d].length, own_sections = writing ? writing->count_section_texts(length) : 0;
     first_section_.push_back(sections);
     sections += own_sections;
+    first_passage_.push_back(all_passages);
+    all_passages += passages ? passages->of_document(static_cast<Index>(d)) : 0;
     pending_.push_back({writing ? writing->sequence_tokens(length) : length, own_sections + Index{writing && writing->summarises()}});
     if (!corpus.documents[d].error.empty()) mark_failed(static_cast<Index>(d), corpus.documents[d].error);
   }
@@ -81,8 +84,12 @@ void ResultFile::settle_if_complete(Index document) {
   const Pending& pending = pending_[document];
   if (pending.tokens_left == 0 && pending.texts_left == 0) {
     ++documents_done_;
-    if (pending.finite) writer_->mark_done(document);
-    else mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
+    if (pending.finite) {
+      write_passages(document);
+      writer_->mark_done(document);
+    } else {
+      mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
+    }
   }
   const auto now = std::chrono::steady_clock::now();
   if (now - committed_ < kCommitInterval) return;
@@ -110,6 +117,15 @@ void ResultFile::write(const ring::SliceResult& result) {
     writer_->write_wkv_state(document, layer, values.first(state_.state_floats()));
     writer_->write_shift_state(document, layer, values.subspan(state_.state_floats()));
   }
+}
+
+// All windows of the document are in the file, from this run or from one before.
+void ResultFile::write_passages(Index document) {
+  if (!passages_ || passages_->of_document(document) == 0) return;
+  const Index first = first_window_[document];
+  const auto windows = writer_->read_windows(first, passages_->windows_of(document));
+  Index row = first_passage_[document];
+  for (const output::Passage& passage : passages_->choose(document, windows, state_.row_floats)) writer_->write_passage(row++, passage);
 }
 
 void ResultFile::finish() {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "jobs/run/corpus_job.h"
+#include "jobs/texts/passages.h"
 #include "jobs/texts/text_files.h"
 #include "model/model.h"
 #include "output/writer.h"
@@ -21,7 +22,7 @@ class ResultFile {
   // Creates the file, or opens it to resume: InputError when it holds another run than this one. Documents that the
   // first pass found bad are marked failed at once.
   ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model, const text::Corpus& corpus,
-             const std::vector<output::Attribute>& attributes, const Writing* writing);
+             const std::vector<output::Attribute>& attributes, const Writing* writing, const Passages* passages);
 
   // Nothing is left to do for this document: done in an earlier run, or bad.
   bool is_settled(Index document) const;
@@ -49,6 +50,7 @@ class ResultFile {
   };
   void mark_failed(Index document, const std::string& error);
   void write(const ring::SliceResult& result);
+  void write_passages(Index document);
   void settle_if_complete(Index document);
   bool fits(std::span<const float> vectors) const;
 
@@ -57,7 +59,8 @@ class ResultFile {
   const model::StateShape state_;
   std::unique_ptr<output::Writer> writer_;
   std::unique_ptr<TextFiles> text_files_;
-  std::vector<Index> first_score_, first_window_, first_section_;  // per document, of its rows
+  const Passages* passages_;
+  std::vector<Index> first_score_, first_window_, first_section_, first_passage_;  // per document, of its rows
   std::vector<Pending> pending_;                   // per document
   std::vector<std::string> failures_;
   Index tokens_done_ = 0, documents_done_ = 0;

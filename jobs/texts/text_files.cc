@@ -152,6 +152,15 @@ void TextFiles::write_all(const std::string& output) const {
       texts.at(document[row]).sections.push_back({first[row], tokens[row], reader.generated_text(output::TextGroup::sections, row).text});
     }
   }
+  if (const output::Dataset* passages = reader.dataset("/passages/text")) {
+    const Index rows = passages->rows();
+    const auto document = reader.integers("/passages/document", 0, rows), first = reader.integers("/passages/first_token", 0, rows),
+               tokens = reader.integers("/passages/tokens", 0, rows);
+    for (Index row = 0; row < rows; ++row) {
+      if (status.at(document[row]) != output::Status::done) continue;
+      texts.at(document[row]).sections.push_back({first[row], tokens[row], reader.strings("/passages/text", row, 1).front()});
+    }
+  }
   for (Index d = 0; d < std::ssize(texts); ++d) {
     if (status.at(d) != output::Status::done) continue;
     if (reader.dataset("/summaries/text")) texts[d].summary = reader.generated_text(output::TextGroup::summaries, d).text;

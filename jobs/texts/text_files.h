@@ -18,7 +18,7 @@
 
 namespace riverrun::jobs {
 
-// What a file shows: the summary, then each section under a heading, "## Tokens 0 to 8191". Bytes that are not UTF-8
+// What a file shows: the summary, then each section or passage under a heading, "## Tokens 0 to 8191". Bytes that are not UTF-8
 // are shown as U+FFFD.
 struct DocumentText {
   struct Section {

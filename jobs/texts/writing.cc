@@ -33,15 +33,9 @@ model::State read_ids(const model::Model& model, const std::vector<TokenId>& ids
 // Ids of the model that stand for no text: they would be written as nothing.
 std::vector<TokenId> reserved_ids(const text::Tokenizer& tokenizer, Index vocab, std::span<const TokenId> stops) {
   std::vector<TokenId> reserved;
+  const auto bytes = text::token_bytes(tokenizer, vocab);
   for (TokenId id = 0; id < vocab; ++id) {
-    if (std::ranges::find(stops, id) != stops.end()) continue;
-    bool known = id < tokenizer.vocab_size();
-    try {
-      known = known && !tokenizer.decode({&id, 1}).empty();
-    } catch (const InputError&) {
-      known = false;  // an id without a token
-    }
-    if (!known) reserved.push_back(id);
+    if (bytes[static_cast<std::size_t>(id)].empty() && std::ranges::find(stops, id) == stops.end()) reserved.push_back(id);
   }
   return reserved;
 }

@@ -21,7 +21,6 @@ struct WritingOptions {
   std::string template_name = "auto", prompt_file;
   std::vector<std::string> stops;  // in place of the template's
   generate::Settings settings;
-  std::string also_text;  // a directory, or empty
 };
 
 // What all texts of a job follow: tokenizer, prompts, sampling, ends.

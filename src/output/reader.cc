@@ -41,6 +41,7 @@ Reader::Reader(const std::string& path)
   for (const TextGroup group : {TextGroup::summaries, TextGroup::sections, TextGroup::answers}) {
     if (dataset(paths_of(group).text)) check_texts(group);
   }
+  if (dataset("/passages/text")) check_passages();
 }
 
 const Attribute* Reader::attribute(const std::string& name) const {
@@ -139,6 +140,13 @@ void Reader::check_texts(TextGroup group) const {
     const Index questions = expect("/questions/text", {Element::text}, {-1}).rows();
     check_rows_of("/answers/question", rows, "question", questions);
   }
+}
+
+void Reader::check_passages() const {
+  const Index rows = expect("/passages/text", {Element::text}, {-1}).rows();
+  expect("/passages/document", {Element::i64}, {rows});
+  for (const char* path : kPassageNumbers) expect(path, {Element::i64}, {rows});
+  check_rows_of("/passages/document", rows, "document", documents_);
 }
 
 void Reader::check_scores() const {

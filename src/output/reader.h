@@ -57,6 +57,7 @@ class Reader {
   void check_results() const;
   void check_windows() const;
   void check_texts(TextGroup group) const;
+  void check_passages() const;
   // The values of `list` are rows of something that has `count`.
   void check_rows_of(const std::string& list, Index rows, const char* what, Index count) const;
   void check_scores() const;

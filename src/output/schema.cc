@@ -163,6 +163,14 @@ void validate(const FileSpec& spec) {
     RR_CHECK(s.wkv_layers >= 0 && filled && s.shift_layers >= 0 && s.channels > 0, "states need a shape and channels");
   }
   validate_texts(spec);
+  if (spec.passages) {
+    const auto& documents = spec.passages->document;
+    RR_CHECK(spec.windows && spec.passages->text_bytes > 0, "passages need windows and room for their text");
+    for (std::size_t i = 0; i < documents.size(); ++i) {
+      RR_CHECK(documents[i] >= (i == 0 ? 0 : documents[i - 1]) && documents[i] < spec.documents(), "passage ", i, " is of document ",
+               documents[i], ", there are ", spec.documents());
+    }
+  }
 }
 
 Attribute stored(const Attribute& attribute) {
@@ -202,6 +210,12 @@ std::vector<Dataset> datasets_of(const FileSpec& spec) {
     add("/scores/logprob", Element::f32, {std::accumulate(spec.tokens.begin(), spec.tokens.end(), Index{0})});
   }
   add_texts(spec, all);
+  if (const auto& passages = spec.passages) {
+    const auto p = static_cast<Index>(passages->document.size());
+    add_row_lists(spec, "/passages/", all);
+    for (const char* path : kPassageNumbers) add(path, Element::i64, {p});
+    add_text("/passages/text", passages->text_bytes, {p});
+  }
   if (spec.states) {
     const auto& s = *spec.states;
     std::vector<Index> shape = {n, s.wkv_layers};
@@ -228,6 +242,7 @@ std::vector<RowList> row_lists(const FileSpec& spec) {
     lists.push_back({"/answers/document", "answer", "the document", a->document});
     lists.push_back({"/answers/question", "answer", "the question", a->question});
   }
+  if (const auto& p = spec.passages) lists.push_back({"/passages/document", "passage", "the document", p->document});
   return lists;
 }
 

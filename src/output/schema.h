@@ -82,6 +82,20 @@ struct AnswersSpec {
   TextsSpec texts;
 };
 
+// /passages: the windows of a document that stand for it. How many a document has is known beforehand; which ones, when its
+// last window is in.
+struct PassagesSpec {
+  std::vector<Index> document;  // [p], one after the other in rising order
+  Index text_bytes = 0;         // /passages/text: string [p]
+};
+
+// One row of /passages.
+struct Passage {
+  Index first_token = 0, tokens = 0;  // of its document
+  Index first_byte = 0, bytes = 0;    // of the document's text, as its tokens spell it
+  std::string text;
+};
+
 struct FileSpec {
   std::string job;                     // attribute `job`: "embed", "score", "summarize"
   std::vector<Attribute> attributes;   // all others; `schema`, `job` and `complete` are written by the writer
@@ -95,6 +109,7 @@ struct FileSpec {
   std::optional<TextsSpec> summaries;  // /summaries: one row per document
   std::optional<SectionsSpec> sections;
   std::optional<AnswersSpec> answers;
+  std::optional<PassagesSpec> passages;  // needs windows
 
   Index documents() const { return static_cast<Index>(ids.size()); }
 };
@@ -114,6 +129,9 @@ struct TextPaths {
 };
 const TextPaths& paths_of(TextGroup group);
 
+// The numbers of a Passage, in its order.
+inline constexpr const char* kPassageNumbers[] = {"/passages/first_token", "/passages/tokens", "/passages/first_byte", "/passages/bytes"};
+
 // Checks that the lists agree with each other (Error; InputError for an id or a question that is too long).
 void validate(const FileSpec& spec);
 
@@ -123,7 +141,7 @@ Attribute stored(const Attribute& attribute);
 // All datasets of the file, in file order, offsets not yet known.
 std::vector<Dataset> datasets_of(const FileSpec& spec);
 
-// A list that says what the rows of /windows, /sections or /answers are: "window 3 had the first token 7".
+// A list that says what the rows of /windows, /sections, /answers or /passages are: "window 3 had the first token 7".
 struct RowList {
   const char *path, *row, *what;
   std::span<const Index> values;

@@ -39,6 +39,9 @@ void Writer::take_lists(const Reader& reader) {
     text_document_[static_cast<std::size_t>(group)] =
         reader.integers(paths_of(group).document, 0, texts->rows());
   }
+  if (const Dataset* passages = reader.dataset("/passages/text")) {
+    passage_document_ = reader.integers("/passages/document", 0, passages->rows());
+  }
   if (reader.dataset("/scores/logprob"))
     score_offset_ = reader.integers("/scores/offset", 0, documents() + 1);
 }
@@ -72,6 +75,10 @@ void Writer::write_bytes(const Dataset& dataset, Index offset, std::span<const s
   RR_CHECK(offset >= 0 && offset + static_cast<Index>(bytes.size()) <= dataset.bytes(), path(), ": ", what,
            " would reach beyond ", dataset.path);
   guarded([&] { file_.write(bytes, dataset.offset + offset, what); });
+}
+
+void Writer::write_row(const Dataset& dataset, Index row, std::span<const std::byte> value) {
+  write_bytes(dataset, row * dataset.row_bytes(), value, concat("row ", row, " of ", dataset.path));
 }
 
 void Writer::write_floats(const Dataset& dataset, Index row, std::span<const float> values,
@@ -150,13 +157,32 @@ void Writer::write_text(TextGroup group, Index row, const GeneratedText& text) {
   bytes.resize(static_cast<std::size_t>(texts.element_bytes), '\0');
   tokens.resize(static_cast<std::size_t>(ids.shape[1]), -1);
   const auto length = static_cast<std::int32_t>(text.tokens.size());
-  const auto write_row = [&](const Dataset& dataset, std::span<const std::byte> value) {
-    write_bytes(dataset, row * dataset.row_bytes(), value, concat("row ", row, " of ", dataset.path));
-  };
-  write_row(texts, std::as_bytes(std::span(bytes)));
-  write_row(ids, std::as_bytes(std::span(tokens)));
-  write_row(need(paths.length), std::as_bytes(std::span(&length, 1)));
-  write_row(need(paths.stop_reason), std::as_bytes(std::span(&text.stop_reason, 1)));
+  write_row(texts, row, std::as_bytes(std::span(bytes)));
+  write_row(ids, row, std::as_bytes(std::span(tokens)));
+  write_row(need(paths.length), row, std::as_bytes(std::span(&length, 1)));
+  write_row(need(paths.stop_reason), row, std::as_bytes(std::span(&text.stop_reason, 1)));
+}
+
+void Writer::write_passage(Index row, const Passage& passage) {
+  const Dataset& texts = need("/passages/text");
+  RR_CHECK(row >= 0 && row < texts.rows(), path(), ": passage ", row, " of ", texts.rows());
+  check_open(passage_document_[row]);
+  std::string bytes = valid_utf8(passage.text);
+  RR_CHECK(static_cast<Index>(bytes.size()) <= texts.element_bytes, "a passage of ", bytes.size(), " bytes for row ", row, " of ",
+           texts.path, ", which takes ", texts.element_bytes);
+  bytes.resize(static_cast<std::size_t>(texts.element_bytes), '\0');
+  const Index numbers[] = {passage.first_token, passage.tokens, passage.first_byte, passage.bytes};
+  for (std::size_t i = 0; i < std::size(numbers); ++i) write_row(need(kPassageNumbers[i]), row, std::as_bytes(std::span(&numbers[i], 1)));
+  write_row(texts, row, std::as_bytes(std::span(bytes)));
+}
+
+std::vector<float> Writer::read_windows(Index first, Index count) const {
+  const Dataset& dataset = need("/windows/embedding");
+  RR_CHECK(first >= 0 && count >= 0 && first + count <= dataset.rows() && dataset.element == Element::f32, path(), ": windows ", first,
+           " to ", first + count, " of ", dataset.rows(), " as float32");
+  std::vector<float> values(static_cast<std::size_t>(count * dataset.shape[1]));
+  if (count > 0) file_.read(std::as_writable_bytes(std::span(values)), dataset.offset + first * dataset.row_bytes(), dataset.path);
+  return values;
 }
 
 void Writer::mark(Index document, Status status) {

@@ -44,6 +44,9 @@ class Writer {
   // An Error when the group has no room for it: whoever generates stops before. A byte that is not UTF-8
   // takes the three bytes of U+FFFD.
   void write_text(TextGroup group, Index row, const GeneratedText& text);
+  void write_passage(Index row, const Passage& passage);  // an Error when there is no room for its text
+  // Windows [first, first + count) as the file has them: [count, D].
+  std::vector<float> read_windows(Index first, Index count) const;
 
   // Queued; the mark is in the file when commit() returns. A failed document may be written and marked again.
   void mark_done(Index document);
@@ -63,6 +66,7 @@ class Writer {
   void write_floats(const Dataset& dataset, Index row, std::span<const float> values, Index at_element);
   void write_bytes(const Dataset& dataset, Index offset, std::span<const std::byte> bytes,
                    const std::string& what);
+  void write_row(const Dataset& dataset, Index row, std::span<const std::byte> value);
   void mark(Index document, Status status);
   template <class Action>
   void guarded(Action action);
@@ -72,7 +76,7 @@ class Writer {
   Index complete_at_ = -1;             // offset of the value of attribute `complete`
   std::vector<Status> status_, next_;  // in the file; and with the queued marks
   std::vector<Index> queue_;           // documents marked since the last commit
-  std::vector<Index> window_document_;
+  std::vector<Index> window_document_, passage_document_;
   std::array<std::vector<Index>, 3> text_document_;  // by TextGroup; empty where row i belongs to document i
   std::vector<Index> score_offset_;
   std::vector<std::uint16_t> half_;

@@ -1,5 +1,7 @@
 #include "text/tokenizer.h"
 
+#include <algorithm>
+
 #include "core/error.h"
 #include "core/mapped_file.h"
 #include "text/world_vocabulary.h"
@@ -25,6 +27,18 @@ constexpr Format kFormats[] = {
 };
 
 }  // namespace
+
+std::vector<std::string> token_bytes(const Tokenizer& tokenizer, Index vocab) {
+  std::vector<std::string> all(static_cast<std::size_t>(vocab));
+  for (TokenId id = 0; id < std::min(vocab, tokenizer.vocab_size()); ++id) {
+    try {
+      all[static_cast<std::size_t>(id)] = tokenizer.decode({&id, 1});
+    } catch (const InputError&) {
+      continue;  // an id without a token
+    }
+  }
+  return all;
+}
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path) {
   const MappedFile file(path);

@@ -34,6 +34,9 @@ class Tokenizer {
   virtual Index vocab_size() const = 0;
 };
 
+// What each id below `vocab` decodes to; empty for ids that stand for no bytes or have no token.
+std::vector<std::string> token_bytes(const Tokenizer& tokenizer, Index vocab);
+
 // Loads a vocabulary file, whose kind is recognised by its content, whatever its name. Throws InputError when
 // it cannot be read, is of no known kind, or is damaged (naming the line).
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& path);

@@ -122,6 +122,10 @@ TEST(Create, ListsThatDisagreeAreRefused) {
   EXPECT_TRUE(refused([](FileSpec& s) { s.answers->document[0] = -1; }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.answers->question[0] = 2; }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.answers->question.pop_back(); }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.passages->document = {2, 0}; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.passages->document[1] = 4; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.passages->text_bytes = 0; }));
+  EXPECT_TRUE(refused([](FileSpec& s) { s.windows.reset(); }));  // passages without windows
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"complete", Index{1}}); }));
   EXPECT_TRUE(refused([](FileSpec& s) { s.attributes.push_back({"layers", Index{1}}); }));
 }

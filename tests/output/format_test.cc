@@ -33,6 +33,7 @@ void write_rows(Writer& writer) {
   writer.write_text(TextGroup::summaries, 0, {"kürzer", {5, 6}, StopReason::stop_text});
   writer.write_text(TextGroup::sections, 1, {"twelve bytes", {7, 8}, StopReason::length});
   writer.write_text(TextGroup::answers, 1, {"oui", {}, StopReason::stop_token});
+  writer.write_passage(1, {2, 3, 4, 9, "nine bits"});
   writer.mark_done(0);
   writer.mark_failed(1, "kein Text: Füße");
   writer.mark_done(2);

@@ -21,6 +21,8 @@ types = {
     "answers/document": ("<i8", (2,)), "answers/question": ("<i8", (2,)),
     "answers/text": ("S8", (2,)), "answers/generated": ("<i4", (2, 3)),
     "answers/length": ("<i4", (2,)), "answers/stop_reason": ("u1", (2,)), "questions/text": ("S5", (2,)),
+    "passages/document": ("<i8", (2,)), "passages/first_token": ("<i8", (2,)), "passages/tokens": ("<i8", (2,)),
+    "passages/first_byte": ("<i8", (2,)), "passages/bytes": ("<i8", (2,)), "passages/text": ("S9", (2,)),
     "states/wkv": ("<f4", (4, 1, 2, 2, 2)), "states/shift": ("<f4", (4, 2, 2, 4)),
 }
 found = []
@@ -61,6 +63,8 @@ assert list(file["answers/document"]) == [2, 0] and list(file["answers/question"
 assert list(file["questions/text"].asstr()[:]) == ["Who?", "Où?"]
 assert list(file["answers/text"].asstr()[:]) == ["", "oui"] and file["answers/generated"][1].tolist() == [-1] * 3
 assert list(file["answers/length"]) == [0, 0] and list(file["answers/stop_reason"]) == [0, 1]
+assert list(file["passages/document"]) == [0, 2] and list(file["passages/first_token"]) == [0, 2]
+assert list(file["passages/text"].asstr()[:]) == ["", "nine bits"] and list(file["passages/bytes"]) == [0, 9]
 
 attributes = file.attrs
 assert attributes["schema"] == 1 and attributes["complete"] == complete

@@ -81,7 +81,7 @@ std::string reason_with(const TemporaryFolder& folder, const Dataset& odd) {
     spec.tokens.assign(4, 0);  // as fresh datasets are zeros, /scores/offset agrees
     spec.windows = WindowsSpec{{0}, {0}, {0}};
     for (const char* group : {"/documents", "/windows", "/scores", "/states", "/summaries", "/sections",
-                              "/answers", "/questions"})
+                              "/answers", "/questions", "/passages"})
       file.add_group(group);
     for (const auto& dataset : datasets_of(spec)) {
       const bool replaced = dataset.path == odd.path;
@@ -123,9 +123,11 @@ TEST(Reader, ChecksTypesAndShapes) {
   refused({"/answers/question", Element::i64, 8, {3}}, " has shape [3] instead of [2]");
   refused({"/answers/length", Element::i32, 4, {2, 1}}, " has shape [2, 1] instead of [2]");
   refused({"/questions/text", Element::i64, 8, {2}}, " holds int64 instead of string");
+  refused({"/passages/first_byte", Element::i64, 8, {3}}, " has shape [3] instead of [2]");
+  refused({"/passages/bytes", Element::i32, 4, {2}}, " holds int32 instead of int64");
   for (const char* path :
        {"/documents/id", "/documents/error", "/scores/offset", "/windows/document", "/states/shift",
-        "/summaries/stop_reason", "/sections/tokens", "/answers/document", "/questions/text"}) {
+        "/summaries/stop_reason", "/sections/tokens", "/answers/document", "/questions/text", "/passages/document"}) {
     const std::string reason = reason_with(folder, {path, Element::other, 0, {}});
     EXPECT_NE(reason.find(concat("has no dataset ", path)), std::string::npos) << reason;
   }
@@ -160,7 +162,7 @@ TEST(Reader, ImpossibleContentsAreRefused) {
   fresh();
   overwrite(path, "/scores/offset", 8, "\x04");
   EXPECT_TRUE(is_input_error([&] { Reader{path}; }));
-  for (const char* list : {"/sections/document", "/answers/document", "/answers/question"}) {
+  for (const char* list : {"/sections/document", "/answers/document", "/answers/question", "/passages/document"}) {
     fresh();
     overwrite(path, list, 8, "\x04");
     EXPECT_TRUE(is_input_error([&] { Reader{path}; })) << list;

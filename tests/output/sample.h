@@ -65,7 +65,7 @@ bool is_input_error(Call call) {
 }
 
 // Four documents, one of them empty; ids of one to four bytes per character; two windows,
-// three sections, two questions with an answer each.
+// three sections, two questions with an answer each, two passages.
 inline FileSpec full_spec() {
   FileSpec spec;
   spec.job = "embed";
@@ -89,6 +89,7 @@ inline FileSpec full_spec() {
   spec.summaries = TextsSpec{16, 4};
   spec.sections = SectionsSpec{{0, 2, 2}, {0, 0, 4}, {3, 4, 1}, {12, 2}};
   spec.answers = AnswersSpec{{"Who?", "Où?"}, {2, 0}, {1, 0}, {8, 3}};
+  spec.passages = PassagesSpec{{0, 2}, 9};
   return spec;
 }
 

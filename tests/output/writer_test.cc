@@ -32,6 +32,8 @@ TEST(Writer, EverythingWrittenIsReadBack) {
   writer.write_text(TextGroup::summaries, 0, {"kürzer", {5, 6}, StopReason::stop_text});
   writer.write_text(TextGroup::sections, 2, {"exactly 12 b", {7, 8}, StopReason::length});
   writer.write_text(TextGroup::answers, 0, {"a\xff", {9}, StopReason::stop_token});
+  writer.write_passage(1, {2, 3, 11, 7, "Fl\xc3\xbcss" "\xc3"});  // it ends inside a character
+  EXPECT_EQ(writer.read_windows(1, 1), row);
   for (const Index document : {0, 2, 3}) writer.mark_done(document);
   writer.mark_failed(1, "no tokens");
   writer.finish();
@@ -56,6 +58,10 @@ TEST(Writer, EverythingWrittenIsReadBack) {
   const auto shifts = reader.floats("/states/shift", 2, 1);
   EXPECT_EQ(std::vector<float>(shifts.begin() + 8, shifts.end()), shift);
   EXPECT_EQ(reader.strings("/summaries/text", 0, 4), (std::vector<std::string>{"kürzer", "", "", ""}));
+  EXPECT_EQ(reader.strings("/passages/text", 0, 2), (std::vector<std::string>{"", "Flüss\xef\xbf\xbd"}));
+  for (const auto& [name, value] : {std::pair{"document", 2}, {"first_token", 2}, {"tokens", 3}, {"first_byte", 11}, {"bytes", 7}}) {
+    EXPECT_EQ(reader.integers(concat("/passages/", name), 1, 1), std::vector<Index>{value}) << name;
+  }
   EXPECT_EQ(reader.integers("/summaries/tokens", 0, 1), (std::vector<Index>{5, 6, -1, -1}));
   EXPECT_EQ(reader.integers("/summaries/length", 0, 4), (std::vector<Index>{2, 0, 0, 0}));
   EXPECT_EQ(reader.integers("/summaries/stop_reason", 0, 4), (std::vector<Index>{2, 0, 0, 0}));
@@ -208,6 +214,7 @@ TEST(Writer, WhatIsMarkedDoneCannotBeWrittenAgain) {
   EXPECT_THROW(writer.write_text(TextGroup::summaries, 2, text), Error);
   EXPECT_THROW(writer.write_text(TextGroup::sections, 1, text), Error);
   EXPECT_THROW(writer.write_text(TextGroup::answers, 0, text), Error);
+  EXPECT_THROW(writer.write_passage(1, {}), Error);
   EXPECT_THROW(writer.mark_failed(2, ""), Error);
   EXPECT_THROW(writer.mark_done(2), Error);
   writer.write_window(0, row);
@@ -244,6 +251,9 @@ TEST(Writer, RowsThatDoNotFitAreRefused) {
   EXPECT_TRUE(refuses_text(TextGroup::summaries, 4, good));
   EXPECT_TRUE(refuses_text(TextGroup::sections, 3, good));
   EXPECT_TRUE(refuses_text(TextGroup::answers, -1, good));
+  EXPECT_THROW(writer.write_passage(2, {}), Error);
+  EXPECT_THROW(writer.write_passage(0, {0, 1, 0, 8, "seven b\xff"}), Error);  // 10 as U+FFFD
+  EXPECT_THROW(writer.read_windows(1, 2), Error);
   EXPECT_THROW(writer.mark_done(4), Error);
   const Reader reader(folder.file("out.h5"));
   EXPECT_EQ(reader.floats("/scores/logprob", 0, 9), std::vector<float>(9, 0.0f));

@@ -55,9 +55,9 @@ struct Asking {
 class AskRun {
  public:
   AskRun(const Asking& asking, Transport& transport)
-      : asking_(asking), transport_(transport), pool_(asking.machine.threads),
+      : asking_(asking), transport_(transport), pool_(asking.machine.threads), stream_(asking.model.device(), pool_),
         decoder_(asking.model, asking.rules.settings(), asking.rules.token_bytes(),
-                 std::clamp<Index>(kMostStateBytes / asking.model.state_shape().bytes(), 1, kMostSlots), Stream{DeviceKind::cpu, &pool_, nullptr}) {}
+                 std::clamp<Index>(kMostStateBytes / asking.model.state_shape().bytes(), 1, kMostSlots), stream_) {}
 
   int run() {
     if (transport_.rank() == 0) open_answers();
@@ -127,6 +127,7 @@ class AskRun {
   const Asking& asking_;
   Transport& transport_;
   ThreadPool pool_;
+  OwnStream stream_;
   generate::Decoder decoder_;
   std::unique_ptr<Answers> answers_;  // rank 0
   std::vector<generate::Text> finished_;
@@ -151,7 +152,8 @@ int ask(CorpusJob& job, const std::vector<std::string>& questions, int argc, con
   const RunRecord record(job.options, argc, argv);
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
-  const auto model = model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
+  const OwnStream stream(*kernels.device, pool);
+  const auto model = model::load_model(job.options.model, kernels, stream,
                                        {job.options.precision, true, "", job.options.weights});
   const TextRules rules(*job.writing, job.options.model, job.options.tokenizer, model->config().vocab);
   rules.record(job.attributes);

@@ -17,7 +17,7 @@ namespace riverrun::kernels {
 
 struct KernelTable {
   const char* backend;
-  DeviceKind device;
+  Device* device;  // where it runs; never null
   // Whether this machine multiplies operands of the type, and whether it does so faster than fp32; i8: whether there
   // is pack_int8, which may be null otherwise.
   bool (*multiplies)(DType operand);

@@ -33,7 +33,7 @@ struct BenchModel {
 
   const kernels::KernelTable& kernels;
   std::unique_ptr<ThreadPool> pool;
-  Stream stream;
+  OwnStream stream;
   std::string name;  // "rwkv7 0.1b", or the file's
   std::unique_ptr<model::Model> model;
 
@@ -51,12 +51,12 @@ double best_time(const std::function<void()>& body);
 // What the machine can do, measured now: FLOP/s of the backend's products of `rows` rows with the model's own
 // matrix shapes, weighted as a layer has them; bytes/s that all threads together read from memory.
 double measure_product_rate(const BenchModel& bench, Index rows);
-double measure_read_rate(ThreadPool& pool);
+double measure_read_rate(const BenchModel& bench);
 
 std::vector<TokenId> made_up_tokens(Index count, Index vocab);
 
 // Takes `ids` through all layers, one block after the other, the state carried by hand.
-void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
+void run_blocks(const model::Model& model, model::Workspace& workspace, Stream stream, std::span<const TokenId> ids, Index block_tokens,
                 model::State& state);
 
 // The benchmarks.

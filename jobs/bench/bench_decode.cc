@@ -12,27 +12,30 @@ namespace {
 class Sequences {
  public:
   Sequences(const model::Model& model, Index batch, Stream stream)
-      : model_(model), workspace_(model.make_workspace(batch, stream)), ids_(batch, 1), log_probs_(batch) {
+      : model_(model), workspace_(model.make_workspace(batch, stream)), stream_(stream), ids_(batch, 1),
+        log_probs_(batch, model.device(), Memory::shared) {
     for (Index s = 0; s < batch; ++s) {
       segments_.push_back({s, s + 1});
-      states_.emplace_back(model.state_shape());
+      states_.push_back(model::to_device(model, std::make_unique<model::State>(model.make_state()), stream));
+      pointers_.push_back(states_.back().get());
     }
-    for (auto& state : states_) pointers_.push_back(&state);
   }
 
   void step() {
     model_.start(*workspace_, ids_, segments_);
     model::run_layers(model_, *workspace_, pointers_);
     model_.log_probs(*workspace_, 0, ids_, log_probs_.data());
+    stream_.synchronize();
   }
 
  private:
   const model::Model& model_;
   std::unique_ptr<model::Workspace> workspace_;
+  Stream stream_;
   std::vector<TokenId> ids_;
-  std::vector<float> log_probs_;
+  Array<float> log_probs_;
   std::vector<kernels::Segment> segments_;
-  std::vector<model::State> states_;
+  std::vector<std::unique_ptr<model::State>> states_;
   std::vector<model::State*> pointers_;
 };
 
@@ -42,7 +45,7 @@ BenchRows bench_decode(const BenchOptions& options) {
   const BenchModel bench(options, true);
   const model::Model& model = *bench.model;
   const model::Cost cost = model::estimate_cost(model.config(), model.precision(), model.weights());
-  const double read_rate = measure_read_rate(*bench.pool);
+  const double read_rate = measure_read_rate(bench);
   // Every step reads all weights but the embedding, and reads and writes each sequence's state.
   const double embedding_bytes = double(model.config().vocab * model.config().channels * size_of(model.config().weights));
   const double weight_bytes = double(model.weight_bytes()) - embedding_bytes, state_bytes = 2.0 * double(model.state_shape().bytes());

@@ -137,7 +137,7 @@ BenchRows bench_kernels(const BenchOptions& options) {
   Array<float> hidden(B * model.config().channels), log_probs(B);
   Array<double> sums(model.config().channels, 0.0);
   const auto run_block = [&] {
-    run_blocks(model, *workspace, ids, B, state);
+    run_blocks(model, *workspace, bench.stream, ids, B, state);
     model.hidden(*workspace, 0, B, hidden.data());
     model.log_probs(*workspace, 0, ids, log_probs.data());
     bench.kernels.sum_rows({B, model.config().channels, hidden.data(), sums.data()}, bench.stream);

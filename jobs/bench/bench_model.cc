@@ -38,7 +38,7 @@ struct TemporaryFile {
 
 BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head)
     : kernels(table), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
-      stream{kernels.device, pool.get(), nullptr} {
+      stream(*kernels.device, *pool) {
   const model::LoadOptions load{options.precision, need_head, "", options.weights};
   if (!options.model.empty()) {
     name = std::filesystem::path(options.model).filename().string();
@@ -79,12 +79,16 @@ double measure_product_rate(const BenchModel& bench, Index rows) {
     Index N, K, count;
   };
   for (const Shape shape : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
-    const Array<float> weights(shape.N * shape.K, 0.01f), y(rows * shape.N, 0.0f);
+    const Array<float> weights(shape.N * shape.K, 0.01f), y(rows * shape.N, *bench.kernels.device);
     const auto packed = pack({weights.data(), DType::f32, shape.N, shape.K, shape.K, 1}, type, bench.stream);
-    Buffer x(rows * shape.K * size_of(type));
-    for (Index i = 0; i < rows * shape.K; ++i) store_float(x.data(), type, i, 0.01f);
+    Buffer row(rows * shape.K * size_of(type));
+    for (Index i = 0; i < rows * shape.K; ++i) store_float(row.data(), type, i, 0.01f);
+    const Buffer x(row.bytes(), *bench.kernels.device);
+    bench.kernels.device->copy(x.data(), row.data(), row.bytes(), bench.stream);
+    const Stream stream = bench.stream;
     const double one = best_time([&] {
-      bench.kernels.matmul({rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none}, bench.stream);
+      bench.kernels.matmul({rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none}, stream);
+      stream.synchronize();
     });
     seconds += one * double(shape.count);
     flops += 2.0 * double(rows) * double(shape.N) * double(shape.K) * double(shape.count);
@@ -92,8 +96,15 @@ double measure_product_rate(const BenchModel& bench, Index rows) {
   return flops / seconds;
 }
 
-double measure_read_rate(ThreadPool& pool) {
+// On a GPU of a copy, which reads and writes.
+double measure_read_rate(const BenchModel& bench) {
   constexpr Index kBytes = Index{512} << 20;  // beyond any cache
+  Device& device = *bench.kernels.device;
+  if (device.kind() != DeviceKind::cpu) {
+    const Buffer from(kBytes, device), to(kBytes, device);
+    return 2.0 * double(kBytes) / time_rounds(5, [&] { device.copy(to.data(), from.data(), kBytes, bench.stream); }).front();
+  }
+  ThreadPool& pool = *bench.pool;
   const Buffer memory(kBytes);
   std::memset(memory.data(), 1, kBytes);
   // The C library's search reads as fast as the machine can; what it looks for is not there.
@@ -111,7 +122,7 @@ std::vector<TokenId> made_up_tokens(Index count, Index vocab) {
   return ids;
 }
 
-void run_blocks(const model::Model& model, model::Workspace& workspace, std::span<const TokenId> ids, Index block_tokens,
+void run_blocks(const model::Model& model, model::Workspace& workspace, Stream stream, std::span<const TokenId> ids, Index block_tokens,
                 model::State& state) {
   model::State* const states[] = {&state};
   for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(block_tokens)) {
@@ -120,6 +131,7 @@ void run_blocks(const model::Model& model, model::Workspace& workspace, std::spa
     model.start(workspace, block, {&segment, 1});
     model::run_layers(model, workspace, states);
   }
+  stream.synchronize();
 }
 
 }  // namespace riverrun::jobs

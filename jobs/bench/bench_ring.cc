@@ -47,10 +47,10 @@ double measure_hop(Transport& transport, Index bytes) {
 // What rank 0 alone makes of the document, told to the others as it goes.
 double run_alone(const BenchModel& bench, Transport& transport, std::span<const TokenId> ids, Index B, Stream stream) {
   const auto workspace = bench.model->make_workspace(B, stream);
-  model::State state(bench.model->state_shape());
+  model::State state = bench.model->make_state();
   const auto begin = Clock::now();
   for (std::size_t first = 0; first < ids.size(); first += static_cast<std::size_t>(B)) {
-    run_blocks(*bench.model, *workspace, ids.subspan(first, std::min<std::size_t>(B, ids.size() - first)), B, state);
+    run_blocks(*bench.model, *workspace, stream, ids.subspan(first, std::min<std::size_t>(B, ids.size() - first)), B, state);
     transport.note_step();
     transport.progress();
   }
@@ -62,7 +62,7 @@ class RingBench {
  public:
   RingBench(const BenchModel& bench, const BenchOptions& options, Transport& transport)
       : bench_(bench), options_(options), transport_(transport), pool_(static_cast<int>(options.threads)),
-        stream_{bench.kernels.device, &pool_, nullptr}, ids_(made_up_tokens(options.tokens, bench.model->config().vocab)),
+        stream_(*bench.kernels.device, pool_), ids_(made_up_tokens(options.tokens, bench.model->config().vocab)),
         plan_(plan::make_plan({options.tokens}, plan_options(transport.size(), options.block_tokens, *bench.model, false))) {}
 
   BenchRows run() {
@@ -138,7 +138,7 @@ class RingBench {
   const BenchOptions& options_;
   Transport& transport_;
   ThreadPool pool_;
-  Stream stream_;
+  OwnStream stream_;
   std::vector<TokenId> ids_;
   plan::Plan plan_;
 };

@@ -182,7 +182,7 @@ KernelTable timed_table(KernelTable table) {
 
 KernelRecorder::KernelRecorder(const KernelTable& real) : table_(timed_table(real)) {
   RR_CHECK(recording.real == nullptr, "there is a kernel recorder already");
-  RR_CHECK_INPUT(real.device == DeviceKind::cpu, "bench kernels times calls that return when the work is done; those of backend ",
+  RR_CHECK_INPUT(real.device->kind() == DeviceKind::cpu, "bench kernels times calls that return when the work is done; those of backend ",
                  real.backend, " do not");
   recording.real = &real;
   recording.calls.clear();

@@ -142,7 +142,7 @@ class CorpusRun {
     std::unique_ptr<Progress> progress;
     if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan.tokens);
     ThreadPool pool(machine_.threads);
-    const Stream stream{DeviceKind::cpu, &pool, nullptr};
+    const OwnStream stream(*kernels_.device, pool);
     SectionedTokens sectioned;
     const auto tokens = [&](Index document, Index first, Index count) {
       const auto own = [&](Index from, Index size) { return spool_->ids(list_.first[document] + from, size); };
@@ -245,9 +245,10 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   check_paths(job.options);
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
+  const OwnStream stream(*kernels.device, pool);
   const RunRecord record(job.options, argc, argv);
   const auto load = [&](WeightStorage& storage) {
-    return model::load_model(job.options.model, kernels, {kernels.device, &pool, nullptr},
+    return model::load_model(job.options.model, kernels, stream,
                              {job.options.precision, job.request.scores || job.writing, job.options.initial_state,
                               job.options.weights, &storage});
   };
@@ -257,7 +258,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
     if (!job.writing) return;
     const Index start = parse_token_option("--start-token", job.options.start_token);
     writing = std::make_unique<Writing>(*job.writing, job.options.model, job.options.tokenizer, static_cast<TokenId>(start == -2 ? job.auto_start_token : start),
-                                        model, Stream{kernels.device, &pool, nullptr});
+                                        model, stream);
     writing->record(job.attributes);
   };
   NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};

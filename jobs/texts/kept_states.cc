@@ -11,7 +11,7 @@ void KeptStates::same(const char* what, const Value& theirs, const Value& ours) 
   RR_CHECK_INPUT(theirs == ours, reader_.path(), ": its states are of another model: ", what, " is ", theirs, " there, and ", ours, " here");
 }
 
-KeptStates::KeptStates(const std::string& path, const model::Model& model) : reader_(path), shape_(model.state_shape()) {
+KeptStates::KeptStates(const std::string& path, const model::Model& model) : reader_(path), shape_(model.state_shape()), device_(model.device()) {
   const model::Config& config = model.config();
   const auto* wkv = reader_.dataset("/states/wkv");
   const auto* shift = reader_.dataset("/states/shift");
@@ -32,7 +32,7 @@ std::unique_ptr<model::State> KeptStates::read(Index document) const {
   std::unique_lock lock(mutex_);
   const auto wkv = reader_.floats("/states/wkv", document, 1), shift = reader_.floats("/states/shift", document, 1);
   lock.unlock();
-  auto state = std::make_unique<model::State>(shape_);
+  auto state = std::make_unique<model::State>(shape_, device_);
   for (Index layer = 0; layer < shape_.layers; ++layer) {
     std::copy_n(wkv.begin() + layer * shape_.state_floats(), shape_.state_floats(), state->parts(layer));
     std::copy_n(shift.begin() + layer * 2 * shape_.row_floats, 2 * shape_.row_floats, state->time_row(layer));

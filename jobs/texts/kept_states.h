@@ -29,6 +29,7 @@ class KeptStates {
   mutable std::mutex mutex_;
   output::Reader reader_;
   model::StateShape shape_;
+  Device& device_;
 };
 
 }  // namespace riverrun::jobs

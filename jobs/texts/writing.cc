@@ -17,7 +17,7 @@ constexpr Index kLeastSection = plan::Options{}.chunk_tokens;
 // The state after `ids`, read from the model's initial state.
 model::State read_ids(const model::Model& model, const std::vector<TokenId>& ids, Stream stream) {
   constexpr Index kBlock = 256;
-  model::State state(model.state_shape());
+  model::State state = model.make_state();
   std::ranges::copy(model.initial_state().values(), state.values().begin());
   model::State* const states[] = {&state};
   const auto workspace = model.make_workspace(kBlock, stream);
@@ -27,6 +27,7 @@ model::State read_ids(const model::Model& model, const std::vector<TokenId>& ids
     model.start(*workspace, block, {&segment, 1});
     model::run_layers(model, *workspace, states);
   }
+  stream.synchronize();
   return state;
 }
 

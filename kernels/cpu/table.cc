@@ -7,7 +7,7 @@ namespace riverrun::kernels::cpu {
 const KernelTable& table() {
   static const KernelTable kTable = (obey_cpu_target(), KernelTable{
       .backend = "cpu",
-      .device = DeviceKind::cpu,
+      .device = &host_device(),
       .multiplies = multiplies,
       .multiplies_fast = multiplies_fast,
       .pack_matrix = pack_matrix,

@@ -12,7 +12,7 @@ bool multiplies_fast(DType) { return false; }
 const KernelTable& table() {
   static const KernelTable kTable = {
       .backend = "reference",
-      .device = DeviceKind::cpu,
+      .device = &host_device(),
       .multiplies = multiplies,
       .multiplies_fast = multiplies_fast,
       .pack_matrix = pack_matrix,

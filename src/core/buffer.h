@@ -1,4 +1,4 @@
-// Buffer: owned, aligned memory on one device.
+// Buffer: owned, aligned memory of one device.
 #pragma once
 
 #include <cstddef>
@@ -6,22 +6,28 @@
 #include <span>
 #include <utility>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/types.h"
 
 namespace riverrun {
 
-// 64-byte aligned host memory, not initialised. Large buffers ask for huge pages. Moves, does not copy.
+// Memory of a device (by default the host's), not initialised. Moves, does not copy. Where kernels run later than they are
+// launched, their stream is synchronised before a Buffer that they use goes.
 class Buffer {
  public:
   Buffer() = default;
-  explicit Buffer(Index bytes);
-  ~Buffer();
-  Buffer(Buffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), bytes_(std::exchange(other.bytes_, 0)) {}
+  explicit Buffer(Index bytes, Device& device = host_device(), Memory memory = Memory::device)
+      : data_(device.allocate(bytes, memory)), bytes_(bytes), device_(&device), memory_(memory) {}
+  ~Buffer() {
+    if (data_) device_->free(data_, bytes_, memory_);
+  }
+  Buffer(Buffer&& other) noexcept { *this = std::move(other); }
   Buffer& operator=(Buffer&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(bytes_, other.bytes_);
+    std::swap(device_, other.device_);
+    std::swap(memory_, other.memory_);
     return *this;
   }
 
@@ -33,14 +39,18 @@ class Buffer {
  private:
   std::byte* data_ = nullptr;
   Index bytes_ = 0;
+  Device* device_ = nullptr;
+  Memory memory_ = Memory::device;
 };
 
-// A Buffer of `size` elements of T. A moved-from Array is empty or holds other whole elements, as its Buffer does.
+// A Buffer of `size` elements of T. A moved-from Array is empty or holds other whole elements, as its Buffer does. Elements
+// can be seen where the host reaches the memory.
 template <class T>
 class Array {
  public:
   Array() = default;
-  explicit Array(Index size) : buffer_(bytes_of(size)) {}
+  explicit Array(Index size, Device& device = host_device(), Memory memory = Memory::device)
+      : buffer_(bytes_of(size), device, memory) {}
   Array(Index size, T value) : Array(size) {
     for (Index i = 0; i < size; ++i) data()[i] = value;
   }

@@ -1,18 +1,35 @@
-// Device and Stream: where a kernel runs, without a word of CUDA.
+// Stream: what a kernel is launched on, without a word of CUDA.
 #pragma once
 
+#include "core/device.h"
 #include "core/thread_pool.h"
 
 namespace riverrun {
 
-enum class DeviceKind { cpu, cuda };
-
-// What a kernel is launched on. On the CPU the work is done when the call returns, by the pool's threads; on a GPU
-// `native` is the device's stream and the call returns at once. A Stream owns nothing.
+// On a CPU the work is done when a launch returns, by the pool's threads; on a GPU it is done in the stream's order
+// after the launch has returned. A Stream owns nothing.
 struct Stream {
-  DeviceKind device = DeviceKind::cpu;
-  ThreadPool* pool = nullptr;  // CPU: never null
-  void* native = nullptr;      // CUDA: a cudaStream_t
+  Device* device = nullptr;    // never null
+  ThreadPool* pool = nullptr;  // of the host; never null
+  void* order = nullptr;       // Device::open_order(); CUDA: a cudaStream_t
+
+  void synchronize() const { device->synchronize(*this); }
+};
+
+inline Stream host_stream(ThreadPool& pool) { return {&host_device(), &pool, nullptr}; }
+
+// A Stream with an order of its own.
+class OwnStream {
+ public:
+  OwnStream(Device& device, ThreadPool& pool) : stream_{&device, &pool, device.open_order()} {}
+  ~OwnStream() { stream_.device->close_order(stream_.order); }
+  OwnStream(const OwnStream&) = delete;
+  OwnStream& operator=(const OwnStream&) = delete;
+
+  operator Stream() const { return stream_; }
+
+ private:
+  Stream stream_;
 };
 
 }  // namespace riverrun

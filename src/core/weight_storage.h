@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "core/device.h"
 #include "core/types.h"
 
 namespace riverrun {
@@ -37,7 +38,10 @@ class WeightStorage {
   virtual WeightMemory take(Index bytes, const std::string& layout) = 0;
 };
 
-// Memory of this process alone. Any number of threads may use it at once.
+// Memory of this process alone, of the host. Any number of threads may use it at once.
 WeightStorage& private_weights();
+
+// One piece of a device's own memory, which no storage shares.
+WeightMemory device_weights(Index bytes, Device& device);
 
 }  // namespace riverrun

@@ -58,6 +58,7 @@ void Decoder::fill_slots() {
     if (slot != nullptr || queue_.empty()) continue;
     slot = std::make_unique<Slot>(std::move(queue_.front()), settings_.end);
     queue_.pop_front();
+    slot->task.state = model::to_device(model_, std::move(slot->task.state), stream_);
   }
 }
 
@@ -86,11 +87,12 @@ void Decoder::choose_rows() {
 void Decoder::run_block() {
   if (workspace_ == nullptr) {
     workspace_ = model_.make_workspace(capacity_, stream_);
-    logits_ = Array<float>(slots() * model_.config().vocab);
+    logits_ = Array<float>(slots() * model_.config().vocab, model_.device(), Memory::shared);
   }
   model_.start(*workspace_, ids_, segments_);
   model::run_layers(model_, *workspace_, states_);
   if (!drawing_.empty()) model_.logits(*workspace_, 0, std::ssize(drawing_), logits_.data());
+  stream_.synchronize();
 }
 
 void Decoder::draw(Slot& slot, std::span<float> logits) {

@@ -45,11 +45,15 @@ class Model {
   const State& initial_state() const { return initial_state_; }
   bool has_tuned_state() const { return has_tuned_state_; }
   virtual Index weight_bytes() const = 0;
+  // Where it runs: the memory of everything that a step takes by pointer is this device's, of either kind. What a step
+  // writes to shared memory is there once the workspace's stream is synchronised.
+  Device& device() const { return *device_; }
+  State make_state(Memory memory = Memory::shared) const { return State(state_shape_, *device_, memory); }
 
   virtual std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const = 0;
 
   // Takes in a block: ids [M], each below config().vocab, M at most the capacity; the segments cover [0, M). Both
-  // are copied.
+  // are copied, the ids from the host's memory.
   virtual void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const = 0;
 
   // Pointers are per segment, in the order of start(): null in means that nothing came before (zeros; RWKV-4: no past),
@@ -71,19 +75,21 @@ class Model {
   virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
   // Logits of the token after each of rows [first, first + rows): `logits` [rows, V], fp32. Needs a head.
   virtual void logits(Workspace& workspace, Index first, Index rows, float* logits) const = 0;
-  // Natural-log probability of targets[i] after row first + i. Needs a head.
+  // Natural-log probability of targets[i] (in the host's memory) after row first + i. Needs a head.
   virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
 
  protected:
-  Model(Config config, StateShape state_shape, DType precision, DType weights)
+  Model(Config config, StateShape state_shape, DType precision, DType weights, Device& device)
       : config_(std::move(config)),
         state_shape_(state_shape),
         precision_(precision),
         weights_(weights),
-        initial_state_(state_shape) {}
+        device_(&device),
+        initial_state_(state_shape, device) {}
   Config config_;
   StateShape state_shape_;
   DType precision_, weights_;
+  Device* device_;
   State initial_state_;
   bool has_tuned_state_ = false;
 };
@@ -104,6 +110,9 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
 // Takes a block that start() has taken in through all layers, without a ring. states[i] holds what came before segment i
 // and receives what comes after it.
 void run_layers(const Model& model, Workspace& workspace, std::span<State* const> states);
+
+// The state in the memory that steps reach fastest, to be used by them alone from now on.
+std::unique_ptr<State> to_device(const Model& model, std::unique_ptr<State> state, Stream stream);
 
 // What can be said from names and shapes, without reading the weights.
 Config read_config(const checkpoint::Checkpoint& file);

@@ -18,26 +18,27 @@ NetworkWorkspace& shared(Workspace& workspace) { return static_cast<NetworkWorks
 
 NetworkWorkspace::NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, Index mixes,
                                    Index inner_width)
-    : capacity(most_rows), stream(on), ids(most_rows), row(config.channels), operand_(operand) {
+    : capacity(most_rows), stream(on), ids(most_rows, *on.device), chosen(kLogitRows, *on.device), row(config.channels, *on.device),
+      operand_(operand) {
   for (auto* array : {&x, &r, &k, &v, &y}) *array = floats(config.channels);
   for (Index q = 0; q < mixes; ++q) mix.push_back(operands(config.channels));
   inner = operands(inner_width);
 }
 
 Array<float> NetworkWorkspace::floats(Index width) {
-  Array<float> array(capacity * width);
+  Array<float> array(capacity * width, *stream.device);
   bytes_ += array.size() * Index{sizeof(float)};
   return array;
 }
 
 Buffer NetworkWorkspace::operands(Index width) {
-  Buffer buffer(capacity * width * size_of(operand_));
+  Buffer buffer(capacity * width * size_of(operand_), *stream.device);
   bytes_ += buffer.bytes();
   return buffer;
 }
 
 Network::Network(const LoadArgs& args, WeightLoader& load, const StateShape& shape)
-    : Model(args.config, shape, args.operand, args.weights), kernels_(args.kernels) {
+    : Model(args.config, shape, args.operand, args.weights, *args.kernels.device), kernels_(args.kernels) {
   const Index D = config_.channels;
   embedding_ = load.table("emb.weight", config_.vocab, D, embedding_type_);
   if (!args.file.extras().embedding_normalized) ln0_ = load_norm(load, "blocks.0.ln0", D);
@@ -61,14 +62,15 @@ void Network::start(Workspace& workspace, std::span<const TokenId> ids, std::spa
   auto& ws = shared(workspace);
   const Index M = static_cast<Index>(ids.size());
   RR_CHECK(M <= ws.capacity && !segments.empty() && segments.back().end == M, "a block of ", M, " tokens");
-  std::copy(ids.begin(), ids.end(), ws.ids.data());
+  device().copy(ws.ids.data(), ids.data(), std::ssize(ids) * Index{sizeof(TokenId)}, ws.stream);
   ws.segments.assign(segments.begin(), segments.end());
   embed(ws, M, ws.ids.data(), ws.x.data());
 }
 
 void Network::first_layer_row(Workspace& workspace, TokenId id, float* row) const {
   auto& ws = shared(workspace);
-  embed(ws, 1, &id, ws.row.data());
+  device().copy(ws.chosen.data(), &id, sizeof id, ws.stream);
+  embed(ws, 1, ws.chosen.data(), ws.row.data());
   const Norm& norm = time_norm(0);
   kernels_.layer_norm({1, config_.channels, ws.row.data(), norm.weight.data(), norm.bias.data(), config_.norm_eps, row, DType::f32},
                       ws.stream);
@@ -87,12 +89,13 @@ void Network::logits(Workspace& workspace, Index first, Index rows, float* out) 
 
 void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {
   auto& ws = shared(workspace);
-  if (ws.logits.size() == 0) ws.logits = Array<float>(kLogitRows * config_.vocab);
+  if (ws.logits.size() == 0) ws.logits = Array<float>(kLogitRows * config_.vocab, device());
   const Index total = static_cast<Index>(targets.size());
   for (Index done = 0; done < total; done += kLogitRows) {
     const Index rows = std::min(kLogitRows, total - done);
     logits(ws, first + done, rows, ws.logits.data());
-    kernels_.log_prob({rows, config_.vocab, ws.logits.data(), targets.data() + done, out + done}, ws.stream);
+    device().copy(ws.chosen.data(), targets.data() + done, rows * Index{sizeof(TokenId)}, ws.stream);
+    kernels_.log_prob({rows, config_.vocab, ws.logits.data(), ws.chosen.data(), out + done}, ws.stream);
   }
 }
 
@@ -161,9 +164,9 @@ Norm Network::load_norm(WeightLoader& load, const std::string& name, Index D) {
 }
 
 Array<float> Network::load_present_share(WeightLoader& load, const std::string& name, Index D) {
-  Array<float> mu = load.vector(name, {D});
+  Array<float> mu = load.host_vector(name, {D});
   for (float& share : mu.span()) share = 1.0f - share;
-  return mu;
+  return load.to_device(std::move(mu));
 }
 
 GatedChannelMix Network::load_gated_channel_mix(WeightLoader& load, const std::string& ffn) const {

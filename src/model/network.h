@@ -37,6 +37,7 @@ class NetworkWorkspace : public Workspace {
   Index capacity;
   Stream stream;
   Array<TokenId> ids;
+  Array<TokenId> chosen;    // [kLogitRows] targets; the first is the id of first_layer_row, too
   std::vector<kernels::Segment> segments;
   Array<float> x;           // [M, D] residual stream
   Array<float> r, k, v;     // [M, D] operands of the recurrence

@@ -88,8 +88,9 @@ class Rwkv4 : public Network {
     layer.mu[kK] = load_present_share(load, att + "time_mix_k", D);
     layer.mu[kV] = load_present_share(load, att + "time_mix_v", D);
     layer.mu[kR] = load_present_share(load, att + "time_mix_r", D);
-    layer.log_decay = load.vector(att + "time_decay", {D});
-    for (float& decay : layer.log_decay.span()) decay = -std::exp(decay);
+    Array<float> log_decay = load.host_vector(att + "time_decay", {D});
+    for (float& decay : log_decay.span()) decay = -std::exp(decay);
+    layer.log_decay = load.to_device(std::move(log_decay));
     layer.bonus = load.vector(att + "time_first", {D});
     layer.receptance = load.matrix(att + "receptance.weight", D, D);
     layer.key = load.matrix(att + "key.weight", D, D);

@@ -91,11 +91,11 @@ class Rwkv5 : public Network {
 
   const Norm& time_norm(Index layer) const override { return layers_[layer].ln1; }
 
-  // One number per channel, from the file's one per channel (5.2) or per head.
+  // One number per channel, from the file's one per channel (5.2) or per head; in the host's memory.
   Array<float> load_spread(WeightLoader& load, const std::string& name) const {
     const Index D = config_.channels, H = config_.heads, N = config_.head_size;
-    if (per_channel(config_)) return load.vector(name, {H, N});
-    const Array<float> per_head = load.vector(name, {H});
+    if (per_channel(config_)) return load.host_vector(name, {H, N});
+    const Array<float> per_head = load.host_vector(name, {H});
     Array<float> spread(D);
     for (Index d = 0; d < D; ++d) spread[d] = per_head[d / N];
     return spread;
@@ -107,7 +107,7 @@ class Rwkv5 : public Network {
     if (logarithm) {
       for (float& u : bonus.span()) u = std::exp(u);
     }
-    return bonus;
+    return load.to_device(std::move(bonus));
   }
 
   Layer load_layer(WeightLoader& load, Index number) const {
@@ -120,8 +120,9 @@ class Rwkv5 : public Network {
     layer.mu[kK] = load_present_share(load, att + "time_mix_k", D);
     layer.mu[kV] = load_present_share(load, att + "time_mix_v", D);
     layer.mu[kR] = load_present_share(load, att + "time_mix_r", D);
-    layer.decay = load_spread(load, att + "time_decay");
-    for (float& w : layer.decay.span()) w = static_cast<float>(std::exp(-std::exp(double{w})));
+    Array<float> decay = load_spread(load, att + "time_decay");
+    for (float& w : decay.span()) w = static_cast<float>(std::exp(-std::exp(double{w})));
+    layer.decay = load.to_device(std::move(decay));
     layer.bonus = load_bonus(load, att, !gated(config_) && load.has(att + "time_first"));
     layer.receptance = load.matrix(att + "receptance.weight", D, D);
     layer.key = load.matrix(att + "key.weight", D, D);

@@ -190,7 +190,7 @@ class Rwkv7 : public Network {
     layer.ffn_key = load.matrix(ffn + "key.weight", F, D);
     layer.ffn_value = load.matrix(ffn + "value.weight", D, F);
     if (deep()) {
-      layer.ffn_mu.emplace_back(D, 0.0f);
+      layer.ffn_mu.push_back(load.to_device(Array<float>(D, 0.0f)));
       layer.embed = load_deep_embed(load, ffn);
     }
     return layer;

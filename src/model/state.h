@@ -1,6 +1,8 @@
 // State: what a model hands from token to token, and its place in memory.
 #pragma once
 
+#include <algorithm>
+
 #include "core/buffer.h"
 #include "core/types.h"
 
@@ -20,16 +22,20 @@ struct StateShape {
   Index bytes() const { return layers * layer_floats() * Index{sizeof(float)}; }
 };
 
-// The state of every layer after some token of one document. Starts as zeros: the state before the first token.
+// The state of every layer after some token of one document. In shared memory it starts as zeros: the state before the
+// first token.
 class State {
  public:
-  explicit State(const StateShape& shape) : shape_(shape), values_(shape.layers * shape.layer_floats(), 0.0f) {}
+  explicit State(const StateShape& shape, Device& device = host_device(), Memory memory = Memory::shared)
+      : shape_(shape), values_(shape.layers * shape.layer_floats(), device, memory) {
+    if (memory == Memory::shared) std::ranges::fill(values_.span(), 0.0f);
+  }
 
   const StateShape& shape() const { return shape_; }
   float* parts(Index layer) const { return values_.data() + layer * shape_.layer_floats(); }
   float* time_row(Index layer) const { return parts(layer) + shape_.state_floats(); }
   float* channel_row(Index layer) const { return time_row(layer) + shape_.row_floats; }
-  std::span<float> values() const { return values_.span(); }
+  std::span<float> values() const { return values_.span(); }  // reached by the host in shared memory
 
  private:
   StateShape shape_;

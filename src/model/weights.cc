@@ -65,6 +65,17 @@ Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::T
 }
 
 Array<float> WeightLoader::vector(const std::string& name, const std::vector<Index>& shape) {
+  return to_device(host_vector(name, shape));
+}
+
+Array<float> WeightLoader::to_device(Array<float> values) const {
+  if (stream_.device->kind() == DeviceKind::cpu) return values;
+  Array<float> there(values.size(), *stream_.device);
+  stream_.device->copy(there.data(), values.data(), values.size() * Index{sizeof(float)}, stream_);
+  return there;
+}
+
+Array<float> WeightLoader::host_vector(const std::string& name, const std::vector<Index>& shape) {
   Array<float> values = read_floats(file_, require(name, shape));
   bytes_ += values.size() * Index{sizeof(float)};
   return values;
@@ -127,9 +138,16 @@ WeightMemory WeightLoader::table(const std::string& name, Index rows, Index cols
   const checkpoint::Tensor& tensor = require(name, {rows, cols});
   type = tensor.dtype;
   check_float(file_, tensor);
-  WeightMemory values = storage_.take(bytes_of(tensor), concat("table ", name_of(type), " ", rows, " x ", cols));
-  if (!storage_.filled()) checkpoint::copy_elements(tensor, values.data());
-  file_.release(tensor);
+  WeightMemory values;
+  if (stream_.device->kind() == DeviceKind::cpu) {
+    values = storage_.take(bytes_of(tensor), concat("table ", name_of(type), " ", rows, " x ", cols));
+    if (!storage_.filled()) checkpoint::copy_elements(tensor, values.data());
+    file_.release(tensor);
+  } else {
+    const Buffer elements = read_elements(file_, tensor);
+    values = device_weights(elements.bytes(), *stream_.device);
+    stream_.device->copy(values.data(), elements.data(), elements.bytes(), stream_);
+  }
   bytes_ += values.bytes();
   return values;
 }

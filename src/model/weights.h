@@ -16,7 +16,8 @@ namespace riverrun::model {
 Array<float> read_floats(const checkpoint::Checkpoint& file, const checkpoint::Tensor& tensor);
 
 // Takes tensors out of a checkpoint one after the other and gives their pages back, so that a load peaks near the
-// size of what is kept. Matrices and tables lie in `storage`; where that is filled, their tensors are not read. Counts the
+// size of what is kept. Where kernels run on the host, matrices and tables lie in `storage`; where that is filled, their
+// tensors are not read. Else they lie in the device's own memory. Counts the
 // bytes it hands out, and knows which tensors nobody asked for.
 class WeightLoader {
  public:
@@ -25,8 +26,11 @@ class WeightLoader {
                WeightStorage& storage)
       : file_(file), kernels_(kernels), operand_(operand), weights_(weights), stream_(stream), storage_(storage) {}
 
-  // All elements as fp32, row-major; dimensions of size 1 do not count in the comparison of shapes.
+  // All elements as fp32, row-major; dimensions of size 1 do not count in the comparison of shapes. In the device's memory.
   Array<float> vector(const std::string& name, const std::vector<Index>& shape);
+  // The same in the host's memory, to be changed there before it goes to_device.
+  Array<float> host_vector(const std::string& name, const std::vector<Index>& shape);
+  Array<float> to_device(Array<float> values) const;
   // W [rows, cols] stored as [out, in]: one of the large matrices.
   std::unique_ptr<kernels::PackedMatrix> matrix(const std::string& name, Index rows, Index cols);
   // The same, but never as integers, as the two below.

@@ -104,15 +104,15 @@ void Carry::verify(Index message, Index edge, const plan::Slice& from) const {
 }
 
 CarryDesk::CarryDesk(const plan::Plan& plan, const CarryLayout& layout, transport::Transport& transport,
-                     transport::Clock::duration timeout, WaitClock& waits, std::function<void()> idle)
-    : plan_(plan), layout_(layout), transport_(transport), timeout_(timeout), waits_(waits), idle_(std::move(idle)),
+                     Stream stream, transport::Clock::duration timeout, WaitClock& waits, std::function<void()> idle)
+    : plan_(plan), layout_(layout), transport_(transport), stream_(stream), timeout_(timeout), waits_(waits), idle_(std::move(idle)),
       edge_window_(std::max<Index>(1, transport.most_tag() / layout.messages())) {
   RR_CHECK(transport.most_tag() >= layout.messages(), "the transport has too few tags (", transport.most_tag(), ") for ",
            layout.messages(), " messages");
 }
 
 std::unique_ptr<Carry> CarryDesk::take_buffer() {
-  if (free_.empty()) return std::make_unique<Carry>(layout_);
+  if (free_.empty()) return std::make_unique<Carry>(layout_, *stream_.device);
   auto carry = std::move(free_.back());
   free_.pop_back();
   return carry;
@@ -183,6 +183,7 @@ Carry* CarryDesk::open_outgoing(Index block) {
 void CarryDesk::ready(Index block, Index message) {
   const plan::Block& at = plan_.blocks[block];
   if (at.next_rank == transport_.rank()) return;
+  stream_.synchronize();
   outgoing_->seal(message, at.edge_out, at.slices.front());
   const auto bytes = outgoing_->message(message);
   outgoing_tickets_[message] = transport_.post_send(at.next_rank, tag(at.edge_out, message), bytes);

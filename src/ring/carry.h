@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "core/buffer.h"
+#include "core/stream.h"
 #include "model/state.h"
 #include "plan/plan.h"
 #include "transport/transport.h"
@@ -47,10 +48,10 @@ class CarryLayout {
   std::vector<Index> payloads_;  // messages()
 };
 
-// One carry in memory: header and payload of each message.
+// One carry in shared memory: header and payload of each message.
 class Carry {
  public:
-  explicit Carry(const CarryLayout& layout) : layout_(layout), memory_(layout.bytes()) {}
+  Carry(const CarryLayout& layout, Device& device) : layout_(layout), memory_(layout.bytes(), device, Memory::shared) {}
 
   float* floats(Index message) const;
   double* sums() const;
@@ -95,7 +96,7 @@ class CarryDesk {
 
   // `idle` is called while waiting; `waits` counts the time. `plan` must outlive the desk.
   CarryDesk(const plan::Plan& plan, const CarryLayout& layout, transport::Transport& transport,
-            transport::Clock::duration timeout, WaitClock& waits, std::function<void()> idle);
+            Stream stream, transport::Clock::duration timeout, WaitClock& waits, std::function<void()> idle);
 
   // Posts all receives for the carry that the block waits for, when it comes from another rank; once per block.
   void expect(Index block);
@@ -137,6 +138,7 @@ class CarryDesk {
   const plan::Plan& plan_;
   const CarryLayout& layout_;
   transport::Transport& transport_;
+  Stream stream_;  // in which messages are written
   transport::Clock::duration timeout_;
   WaitClock& waits_;
   std::function<void()> idle_;

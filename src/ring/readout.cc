@@ -26,8 +26,14 @@ void finish_vector(const double* sum, Index count, bool normalize, std::span<flo
 Readout::Readout(const model::Model& model, const kernels::KernelTable& kernels, const Request& request, Index block_tokens,
                  Stream stream)
     : model_(model), kernels_(kernels), request_(request), channels_(model.config().channels), stream_(stream), row_(channels_) {
-  if (request_.sums()) hidden_ = Array<float>(block_tokens * channels_);
-  if (request_.scores) scores_ = Array<float>(block_tokens);
+  Device& device = model.device();
+  if (request_.sums()) {
+    hidden_ = Array<float>(block_tokens * channels_, device);
+    sums_ = Array<double>(2 * channels_, device, Memory::shared);
+  } else {
+    last_ = Array<float>(channels_, device, Memory::shared);
+  }
+  if (request_.scores) scores_ = Array<float>(block_tokens, device, Memory::shared);
 }
 
 void Readout::read(model::Workspace& workspace, const plan::Block& block, std::span<const TokenId> next_ids, const double* sums_in,
@@ -43,6 +49,7 @@ void Readout::read(model::Workspace& workspace, const plan::Block& block, std::s
       model_.log_probs(workspace, row, std::span(targets_).subspan(row, rows), scores_.data() + row);
       alive();
     }
+    stream_.synchronize();
   }
   Index row = 0;
   for (std::size_t i = 0; i < block.slices.size(); ++i) {
@@ -52,10 +59,10 @@ void Readout::read(model::Workspace& workspace, const plan::Block& block, std::s
     result.tokens = slice.tokens;
     result.last = slice.last;
     if (request_.sums()) {
-      sums_.assign(2 * channels_, 0.0);
-      if (i == 0 && sums_in) std::copy_n(sums_in, 2 * channels_, sums_.begin());
-      pool_slice(slice, row, sums_, result);
-      if (i == 0 && sums_out) std::copy(sums_.begin(), sums_.end(), sums_out);
+      std::ranges::fill(sums_.span(), 0.0);
+      if (i == 0 && sums_in) std::copy_n(sums_in, 2 * channels_, sums_.data());
+      pool_slice(slice, row, result);
+      if (i == 0 && sums_out) std::ranges::copy(sums_.span(), sums_out);
     } else if (request_.embedding || request_.window > 0) {
       last_of_slice(workspace, slice, row, result);
     }
@@ -73,9 +80,9 @@ void Readout::read(model::Workspace& workspace, const plan::Block& block, std::s
   }
 }
 
-void Readout::pool_slice(const plan::Slice& slice, Index first_row, std::span<double> sums, SliceResult& result) {
-  double* const document_sum = sums.data();
-  double* const window_sum = sums.data() + channels_;
+void Readout::pool_slice(const plan::Slice& slice, Index first_row, SliceResult& result) {
+  double* const document_sum = sums_.data();
+  double* const window_sum = sums_.data() + channels_;
   const Index skipped = std::clamp<Index>(request_.start_tokens - slice.first_token, 0, slice.tokens);
   Index token = slice.first_token + skipped - request_.start_tokens;  // of the document's own
   const Index end = slice.first_token + slice.tokens - request_.start_tokens;
@@ -90,21 +97,23 @@ void Readout::pool_slice(const plan::Slice& slice, Index first_row, std::span<do
       rows += (stop - token) * channels_;
       token = stop;
       if (stop == window_begin + request_.window || slice.last) {
+        stream_.synchronize();
         append_vector(window_sum, stop - window_begin, result.windows);
         std::fill_n(window_sum, channels_, 0.0);
       }
     }
   }
+  stream_.synchronize();
   if (request_.embedding && slice.last) append_vector(document_sum, end, result.embedding);
 }
 
 void Readout::last_of_slice(model::Workspace& workspace, const plan::Slice& slice, Index first_row, SliceResult& result) {
   const Index begin = std::max<Index>(0, slice.first_token - request_.start_tokens);
   const Index end = slice.first_token + slice.tokens - request_.start_tokens;
-  std::vector<float> hidden(channels_);
   const auto take = [&](Index token, std::vector<float>& out) {  // the final hidden state of that token
-    model_.hidden(workspace, first_row + token + request_.start_tokens - slice.first_token, 1, hidden.data());
-    std::copy(hidden.begin(), hidden.end(), row_.begin());
+    model_.hidden(workspace, first_row + token + request_.start_tokens - slice.first_token, 1, last_.data());
+    stream_.synchronize();
+    std::ranges::copy(last_.span(), row_.begin());
     append_vector(row_.data(), 1, out);
   };
   if (request_.window > 0) {

@@ -26,7 +26,7 @@ class Readout {
             double* sums_out, std::vector<SliceResult>& results, const std::function<void()>& alive);
 
  private:
-  void pool_slice(const plan::Slice& slice, Index first_row, std::span<double> sums, SliceResult& result);
+  void pool_slice(const plan::Slice& slice, Index first_row, SliceResult& result);
   void last_of_slice(model::Workspace& workspace, const plan::Slice& slice, Index first_row, SliceResult& result);
   void append_vector(const double* sum, Index count, std::vector<float>& out) const;
 
@@ -36,9 +36,10 @@ class Readout {
   const Index channels_;
   Stream stream_;
   Array<float> hidden_;          // [B, D], when means are asked for
+  Array<float> last_;            // [D], when they are not
   Array<float> scores_;          // [B]
   std::vector<TokenId> targets_;
-  std::vector<double> sums_;     // [2, D]
+  Array<double> sums_;           // [2, D]
   std::vector<double> row_;      // [D]
 };
 

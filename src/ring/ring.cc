@@ -16,9 +16,9 @@ constexpr Index kResultBytesInFlight = Index{256} << 20;  // then a rank waits u
 class Runner {
  public:
   Runner(const Job& job, transport::Transport& transport, Stream stream)
-      : job_(job), plan_(job.plan), model_(job.model), transport_(transport),
+      : job_(job), plan_(job.plan), model_(job.model), transport_(transport), stream_(stream),
         layout_(model_.state_shape(), Readout::carried_sums(job.request, model_.config().channels)),
-        desk_(plan_, layout_, transport, job.timeout, waits_, [this] { take_results(); }),
+        desk_(plan_, layout_, transport, stream, job.timeout, waits_, [this] { take_results(); }),
         workspace_(model_.make_workspace(plan_.options.block_tokens, stream)),
         readout_(model_, job.kernels, job.request, plan_.options.block_tokens, stream) {
     if (transport.rank() == 0) {
@@ -79,7 +79,7 @@ class Runner {
       if (slice.last) next_ids_.push_back(-1);
       segments_.push_back({begin, begin + slice.tokens});
       const bool keep = slice.last && (job_.request.states || forks(slice));
-      states_.push_back(keep ? std::make_unique<model::State>(model_.state_shape()) : nullptr);
+      states_.push_back(keep ? std::make_unique<model::State>(model_.make_state()) : nullptr);
     }
     const auto first = block.slices.front();
     if (in_) previous_id_ = job_.tokens(first.document, first.first_token - 1, 1)[0];
@@ -133,6 +133,7 @@ class Runner {
                       transport_.progress();
                     });
     });
+    stream_.synchronize();  // states and carries of this block are read, and written over, by the host
     if (sums) hand_on(layout_.sums());
     for (std::size_t i = 0; i < results_.size(); ++i) {
       if (states_[i] && job_.request.states) {
@@ -165,15 +166,16 @@ class Runner {
 
   // A copy of the state in the carry that this block hands on.
   std::unique_ptr<model::State> state_handed_on() {
-    auto state = std::make_unique<model::State>(model_.state_shape());
+    auto state = std::make_unique<model::State>(model_.make_state());
     out_->copy_to(*state);
     model_.first_layer_row(*workspace_, ids_.back(), state->time_row(0));
+    stream_.synchronize();
     return state;
   }
 
   // The buffer for layer 0's time-mix row, which does not travel.
   float* first_row() {
-    if (first_row_.size() == 0) first_row_ = Array<float>(model_.config().channels);
+    if (first_row_.size() == 0) first_row_ = Array<float>(model_.config().channels, model_.device(), Memory::shared);
     return first_row_.data();
   }
 
@@ -255,6 +257,7 @@ class Runner {
   const plan::Plan& plan_;
   const model::Model& model_;
   transport::Transport& transport_;
+  Stream stream_;
   WaitClock waits_;
   CarryLayout layout_;
   CarryDesk desk_;

@@ -40,7 +40,7 @@ class GreedyTest : public testing::TestWithParam<const char*> {};
 
 TEST_P(GreedyTest, ContinuesAsThePackageDoes) {
   ThreadPool pool(2);
-  const Stream stream{DeviceKind::cpu, &pool, nullptr};
+  const Stream stream = host_stream(pool);
   const test::Golden golden = test::load_golden(GetParam());
   const auto model = model::load_model(golden.model_path, kernels::find_backend("auto"), stream, {"fp32", true, ""});
   const auto expected = nlohmann::json::parse(std::ifstream(std::string(RIVERRUN_TEST_DATA) + "/" + GetParam() + "/generated.json"));
@@ -80,7 +80,7 @@ class DecoderTest : public testing::TestWithParam<const char*> {
   // Texts of prompts of several lengths, some longer than a block, in the order that `order` says.
   std::map<Index, Text> write(const Settings& settings, Index slots, int threads, const std::vector<Index>& order) const {
     ThreadPool pool(threads);
-    Decoder decoder(*model_, settings, bytes_of, slots, {DeviceKind::cpu, &pool, nullptr});
+    Decoder decoder(*model_, settings, bytes_of, slots, host_stream(pool));
     constexpr Index kLengths[] = {1, 2, 40, 600, 3, 257, 1};
     for (const Index number : order) {
       decoder.add({number, initial_state(*model_), test::random_tokens(kLengths[number], unsigned(number)),
@@ -132,7 +132,7 @@ TEST_P(DecoderTest, SeedChangesTexts) {
 TEST_P(DecoderTest, StateThatIsNotFiniteEndsThatTextAlone) {
   ThreadPool pool(1);
   const Settings used = settings();
-  Decoder decoder(*model_, used, bytes_of, 2, {DeviceKind::cpu, &pool, nullptr});
+  Decoder decoder(*model_, used, bytes_of, 2, host_stream(pool));
   auto broken = initial_state(*model_);
   broken->time_row(1)[0] = std::numeric_limits<float>::quiet_NaN();
   decoder.add({0, std::move(broken), {20, 21}, Draws(1, document_key("a"), 0)});
@@ -147,7 +147,7 @@ TEST_P(DecoderTest, StateThatIsNotFiniteEndsThatTextAlone) {
 TEST_P(DecoderTest, PromptOutsideTheVocabularyIsRefused) {
   ThreadPool pool(1);
   const Settings used = settings();
-  Decoder decoder(*model_, used, bytes_of, 2, {DeviceKind::cpu, &pool, nullptr});
+  Decoder decoder(*model_, used, bytes_of, 2, host_stream(pool));
   EXPECT_THROW(decoder.add({0, initial_state(*model_), {test::kSmallVocab}, Draws(1, document_key("a"), 0)}), InputError);
 }
 

@@ -40,7 +40,7 @@ inline std::string name_of_test(const testing::TestParamInfo<Variant>& info) { r
 // A pool and the stream over it.
 struct Threads {
   explicit Threads(int count) : pool(count) {}
-  operator Stream() { return {DeviceKind::cpu, &pool}; }
+  operator Stream() { return host_stream(pool); }
   ThreadPool pool;
 };
 

@@ -72,7 +72,7 @@ class GoldenTest : public testing::TestWithParam<Case> {
   }
 
   ThreadPool pool_{2};
-  Stream stream_{DeviceKind::cpu, &pool_, nullptr};
+  Stream stream_ = host_stream(pool_);
   Golden golden_;
   std::unique_ptr<model::Model> model_;
 };

@@ -59,7 +59,7 @@ class Int8WeightsTest : public testing::TestWithParam<Case> {
   }
 
   ThreadPool pool_{2};
-  Stream stream_{DeviceKind::cpu, &pool_, nullptr};
+  Stream stream_ = host_stream(pool_);
   test::Golden golden_;
 };
 

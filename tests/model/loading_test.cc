@@ -83,7 +83,7 @@ class LoadingTest : public testing::Test {
 
   const kernels::KernelTable& kernels_ = kernels::find_backend("reference");
   ThreadPool pool_{1};
-  Stream stream_{DeviceKind::cpu, &pool_, nullptr};
+  Stream stream_ = host_stream(pool_);
   std::vector<std::string> files_;
 };
 

@@ -22,7 +22,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.fil
 
 test::Forward run(const std::string& file, const std::string& backend) {
   ThreadPool pool(2);
-  const Stream stream{DeviceKind::cpu, &pool, nullptr};
+  const Stream stream = host_stream(pool);
   const std::string path = concat(RIVERRUN_TEST_DATA, "/", file);
   const auto model = model::load_model(path, kernels::find_backend(backend), stream, {"fp32", true});
   std::vector<TokenId> tokens;

@@ -62,7 +62,7 @@ class SharedModelTest : public testing::TestWithParam<const char*> {
   }
 
   ThreadPool pool_{2};
-  const Stream stream_{DeviceKind::cpu, &pool_, nullptr};
+  const Stream stream_ = host_stream(pool_);
 };
 
 TEST_P(SharedModelTest, EveryGeneration) {

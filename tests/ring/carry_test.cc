@@ -33,7 +33,7 @@ TEST(CarryLayout, MessagesAreDistinctAndCoverEveryPart) {
 class SealedCarry : public testing::Test {
  protected:
   const ring::CarryLayout layout_{kShape, 8};
-  ring::Carry carry_{layout_};
+  ring::Carry carry_{layout_, host_device()};
   const plan::Slice from_{7, 1024, 512, false};
   const Index message_ = layout_.state(1, 2);
 

@@ -78,7 +78,7 @@ class ForkTest : public testing::TestWithParam<const char*> {
     ThreadPool pool(1);
     model::State state(model_->state_shape());
     std::ranges::copy((start ? *start : model_->initial_state()).values(), state.values().begin());
-    test::forward(*model_, {tokens.begin(), tokens.begin() + count}, {count}, state, {DeviceKind::cpu, &pool, nullptr}, false);
+    test::forward(*model_, {tokens.begin(), tokens.begin() + count}, {count}, state, host_stream(pool), false);
     return {reinterpret_cast<const char*>(state.values().data()), state.values().size_bytes()};
   }
 
@@ -91,7 +91,7 @@ TEST_P(ForkTest, EveryStateIsThatOfThePlainModel) {
   model::State start(model_->state_shape());
   std::ranges::copy(model_->initial_state().values(), start.values().begin());
   ThreadPool pool(1);
-  test::forward(*model_, test::random_tokens(9, 5), {9}, start, {DeviceKind::cpu, &pool, nullptr}, false);
+  test::forward(*model_, test::random_tokens(9, 5), {9}, start, host_stream(pool), false);
   const Corpus documents = corpus();
   for (const model::State* from : {static_cast<const model::State*>(nullptr), static_cast<const model::State*>(&start)}) {
     RingRun run;

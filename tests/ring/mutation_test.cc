@@ -15,7 +15,7 @@ enum class Loss { state, time_row, channel_row, other_layer };
 class ForgetfulModel : public model::Model {
  public:
   ForgetfulModel(const model::Model& model, Loss loss, Index layer)
-      : Model(model.config(), model.state_shape(), model.precision(), model.weights()), model_(model), loss_(loss), layer_(layer) {}
+      : Model(model.config(), model.state_shape(), model.precision(), model.weights(), model.device()), model_(model), loss_(loss), layer_(layer) {}
 
   Index weight_bytes() const override { return model_.weight_bytes(); }
   std::unique_ptr<model::Workspace> make_workspace(Index capacity, Stream stream) const override {

@@ -94,7 +94,8 @@ inline void run_rank(const Corpus& corpus, const plan::Plan& plan, const model::
   const auto timeout = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(run.timeout_seconds));
   const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); },
                       nullptr, run.start, fork.get()};
-  ring::run(job, transport, {DeviceKind::cpu, &pool, nullptr});
+  const OwnStream stream(*kernels.device, pool);
+  ring::run(job, transport, stream);
 }
 
 inline std::vector<DocumentResult> run_corpus(const Corpus& corpus, const model::Model& model, const kernels::KernelTable& kernels,

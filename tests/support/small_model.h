@@ -33,7 +33,8 @@ inline std::unique_ptr<model::Model> make_small_model(const kernels::KernelTable
   const std::string path = concat("small_model_", ::getpid(), "_", count++, ".safetensors");
   checkpoint::write_random_model(path, shape);
   ThreadPool pool(1);
-  auto model = model::load_model(path, kernels, {DeviceKind::cpu, &pool, nullptr}, {precision, shape.head, "", weights});
+  const OwnStream stream(*kernels.device, pool);
+  auto model = model::load_model(path, kernels, stream, {precision, shape.head, "", weights});
   std::remove(path.c_str());
   return model;
 }

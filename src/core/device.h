@@ -1,0 +1,47 @@
+// Device: the processor that kernels run on, as the host sees it: its memory, and the order of its work.
+#pragma once
+
+#include <cstddef>
+
+#include "core/types.h"
+
+namespace riverrun {
+
+enum class DeviceKind { cpu, cuda };
+
+// Where memory lies. On a CPU there is no difference.
+enum class Memory {
+  device,  // only kernels reach it, and Device::copy
+  shared,  // host memory that kernels read and write, too (CUDA: pinned)
+};
+
+struct Stream;
+
+class Device {
+ public:
+  virtual ~Device() = default;
+  virtual DeviceKind kind() const = 0;
+
+  // InputError, saying why, when this machine does not have the device.
+  virtual void require() = 0;
+
+  // At least 64-byte aligned, not initialised; null for no bytes. Error when there is not as much.
+  virtual std::byte* allocate(Index bytes, Memory memory) = 0;
+  // No kernel that was started uses the memory any more.
+  virtual void free(std::byte* data, Index bytes, Memory memory) noexcept = 0;
+
+  // The order that a stream's work is done in; null on a CPU. Work of different streams has no order.
+  virtual void* open_order() = 0;
+  virtual void close_order(void* order) noexcept = 0;
+
+  // Copies after all earlier work of the stream, between any two kinds of memory. Done when it returns.
+  virtual void copy(void* to, const void* from, Index bytes, const Stream& stream) = 0;
+  // Returns when all earlier work of the stream is done: what kernels wrote to shared memory can be read then. Error
+  // when one of them failed.
+  virtual void synchronize(const Stream& stream) = 0;
+};
+
+// Memory of this process; kernels are done when their call returns.
+Device& host_device();
+
+}  // namespace riverrun

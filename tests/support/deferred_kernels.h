@@ -1,0 +1,17 @@
+// A device that behaves like a GPU as far as the host can tell, for machines without one: the host cannot reach its memory,
+// and kernels run when their stream is synchronised, not when they are launched.
+#pragma once
+
+#include "kernels/table.h"
+
+namespace riverrun::test {
+
+// The kernels of `real`, which must run on the host, on such a device. There is one of it in a process.
+//
+//   - device memory cannot be read or written but by kernels and Device::copy: the process would die
+//   - a launch keeps what its arguments say then, but not what they point to: except for host arrays, as a launch on a
+//     GPU does
+//   - memory that was freed is overwritten
+const kernels::KernelTable& deferred(const kernels::KernelTable& real);
+
+}  // namespace riverrun::test

@@ -20,6 +20,7 @@ int run_ask(int argc, const char* const* argv);
 int run_plan(int argc, const char* const* argv);
 int run_bench(int argc, const char* const* argv);
 int run_convert(int argc, const char* const* argv);
+int run_merge(int argc, const char* const* argv);
 int run_inspect(int argc, const char* const* argv);
 
 }  // namespace riverrun::jobs

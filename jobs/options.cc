@@ -21,6 +21,8 @@ po::options_description describe(CorpusJobOptions& o) {
       ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
       ("initial-state", po::value(&o.initial_state)->value_name("FILE"),
        "weights file with time_state tensors: the state that every document starts from, in place of the model's own")
+      ("shard", po::value<std::string>()->notifier([&o](const std::string& value) { o.shard = parse_shard(value); })->value_name("I/N"),
+       "only documents I, I + N, I + 2 N, ... of the input: the part of one task of a job array; riverrun merge joins the outputs")
       ("resume", po::bool_switch(&o.resume), "go on with an unfinished output: only documents not done are computed")
       ("overwrite", po::bool_switch(&o.overwrite), "replace an existing output")
       ("keep-invalid-utf8", po::bool_switch(&o.keep_invalid_utf8),
@@ -107,6 +109,19 @@ Index parse_token_option(const std::string& option, const std::string& value) {
   RR_CHECK_INPUT(error == std::errc() && end == value.data() + value.size() && id >= 0 && id <= std::numeric_limits<TokenId>::max(),
                  option, " '", value, "' is none of auto, none, or a token id");
   return id;
+}
+
+Shard parse_shard(const std::string& value) {
+  Shard shard;
+  const char* const end = value.data() + value.size();
+  const auto [slash, error] = std::from_chars(value.data(), end, shard.number);
+  bool good = error == std::errc() && slash != end && *slash == '/';
+  if (good) {
+    const auto [rest, second_error] = std::from_chars(slash + 1, end, shard.count);
+    good = second_error == std::errc() && rest == end && shard.number >= 1 && shard.number <= shard.count;
+  }
+  RR_CHECK_INPUT(good, "--shard '", value, "' is not I/N with 1 <= I <= N, such as 3/8");
+  return shard;
 }
 
 void check_range(const std::string& option, Index value, Index least, Index most) {

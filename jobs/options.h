@@ -9,6 +9,11 @@
 
 namespace riverrun::jobs {
 
+// --shard I/N: documents I, I + N, I + 2 N, ... of the input, counted from 1. 1/1 is all of it.
+struct Shard {
+  Index number = 1, count = 1;
+};
+
 // Options that every job over a corpus has.
 struct CorpusJobOptions {
   std::string model, input, output, tokenizer, initial_state;
@@ -19,6 +24,7 @@ struct CorpusJobOptions {
   std::string start_token = "auto", end_token = "auto";
   std::string progress = "auto", log_level = "info", trace;
   double timeout_seconds = 60;
+  Shard shard;
 };
 
 boost::program_options::options_description describe(CorpusJobOptions& options);
@@ -33,6 +39,9 @@ bool parse(int argc, const char* const* argv, const std::string& usage, boost::p
 
 // "auto", "none" or an id. Returns -1 for none, -2 for auto; InputError for anything else, naming the option.
 Index parse_token_option(const std::string& option, const std::string& value);
+
+// "I/N" with 1 <= I <= N; InputError for anything else.
+Shard parse_shard(const std::string& value);
 
 // InputError unless the value lies in [least, most].
 void check_range(const std::string& option, Index value, Index least, Index most);

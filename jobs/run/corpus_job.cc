@@ -67,14 +67,16 @@ class CorpusRun {
     FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
                                  writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
                                  job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads,
-                                 writing_ ? &writing_->tokenizer() : tokenizer.get()});
+                                 writing_ ? &writing_->tokenizer() : tokenizer.get(), job_.options.shard});
     // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
     malloc_trim(0);
     corpus_ = std::move(pass.corpus);
     log_info(corpus_.documents.size(), " documents, ", short_number(double(corpus_.tokens)), " tokens");
     request_.start_tokens = pass.start_token >= 0 ? 1 : 0;
     Index longest = 0;
+    const Shard& shard = job_.options.shard;
     for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
+    if (shard.count > 1) longest = 0;  // no shard knows the longest document of all, and they must choose alike
     list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}};
 
     auto attributes = record_.attributes(job_, model_);
@@ -82,6 +84,7 @@ class CorpusRun {
     attributes.push_back({"start_token", Index{pass.start_token}});
     attributes.push_back({"end_token", Index{pass.end_token}});
     attributes.push_back({"block_tokens", list_.block_tokens});
+    if (shard.count > 1) attributes.insert(attributes.end(), {{"shard", shard.number}, {"shards", shard.count}});
     const text::TokenSpool spool(list_.spool_path, list_.spool_tokens);
     attributes.push_back({"input_crc32c", Index{crc32c(std::as_bytes(spool.ids(0, list_.spool_tokens)))}});
     if (job_.passages > 0) {

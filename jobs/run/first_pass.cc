@@ -1,6 +1,6 @@
 #include "jobs/run/first_pass.h"
 
-#include <optional>
+#include <utility>
 
 #include "checkpoint/checkpoint.h"
 #include "core/error.h"
@@ -19,10 +19,11 @@ class WatchedReader : public text::Reader {
   explicit WatchedReader(std::unique_ptr<text::Reader> reader) : reader_(std::move(reader)) {
     any_ = reader_->next(first_);
     held_ = any_;
+    tokens_ = any_ && first_.has_tokens;
   }
 
   bool any() const { return any_; }
-  bool gives_tokens() const { return any_ && first_kind(); }
+  bool gives_tokens() const { return tokens_; }
   void forbid_mixing() { one_kind_ = true; }
 
   bool next(text::Document& document) override {
@@ -32,20 +33,45 @@ class WatchedReader : public text::Reader {
     } else if (!reader_->next(document)) {
       return false;
     }
-    if (!kind_) kind_ = document.has_tokens;
-    RR_CHECK_INPUT(!one_kind_ || document.has_tokens == *kind_ || !document.error.empty(), document.where,
+    RR_CHECK_INPUT(!one_kind_ || document.has_tokens == tokens_ || !document.error.empty(), document.where,
                    ": the corpus mixes text and given tokens, for which --start-token auto or --end-token auto mean "
                    "different things; say --start-token none or --start-token 0, and likewise for --end-token");
     return true;
   }
 
- private:
-  bool first_kind() const { return kind_ ? *kind_ : first_.has_tokens; }
+  bool skip() override { return std::exchange(held_, false) || reader_->skip(); }
 
+ private:
   std::unique_ptr<text::Reader> reader_;
   text::Document first_;
-  std::optional<bool> kind_;  // of the first document: true for tokens
+  bool tokens_ = false;  // what the first document gives, in place of text
   bool any_ = false, held_ = false, one_kind_ = false;
+};
+
+// The documents of one shard, under the ids that they have in the whole input.
+class ShardReader : public text::Reader {
+ public:
+  ShardReader(text::Reader& whole, const Shard& shard) : whole_(whole), shard_(shard) {}
+
+  bool next(text::Document& document) override {
+    for (; at_ % shard_.count != shard_.number - 1; ++at_) {
+      if (!whole_.skip()) return end();
+    }
+    if (!whole_.next(document)) return end();
+    ++at_;
+    return true;
+  }
+
+ private:
+  bool end() const {
+    RR_CHECK_INPUT(at_ >= shard_.number, "--shard ", shard_.number, "/", shard_.count, " is empty: the input has ", at_,
+                   " documents; use at most as many shards");
+    return false;
+  }
+
+  text::Reader& whole_;
+  const Shard shard_;
+  Index at_ = 0;  // documents of the whole input before the next one
 };
 
 }  // namespace
@@ -79,7 +105,8 @@ FirstPass read_input(const InputOptions& options) {
     tokenizer = options.loaded != nullptr ? options.loaded : opened.get();
     pass.tokenizer = tokenizer->name();
   }
-  pass.corpus = text::read_corpus(reader, tokenizer, {pass.start_token, pass.end_token, options.vocab, options.threads},
+  ShardReader shard(reader, options.shard);
+  pass.corpus = text::read_corpus(shard, tokenizer, {pass.start_token, pass.end_token, options.vocab, options.threads},
                                   options.spool_path);
   return pass;
 }

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "jobs/options.h"
 #include "text/corpus.h"
 #include "text/tokenizer.h"
 
@@ -17,6 +18,7 @@ struct InputOptions {
   Index vocab = 0;
   int threads = 1;  // that tokenise
   const text::Tokenizer* loaded = nullptr;  // the one that open_tokenizer() gives, where the job has it already
+  Shard shard;  // InputError when no document falls to it
 };
 
 struct FirstPass {

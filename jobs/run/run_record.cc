@@ -10,8 +10,6 @@
 
 namespace riverrun::jobs {
 
-namespace {
-
 std::string utc_now() {
   const std::time_t now = std::time(nullptr);
   std::tm parts{};
@@ -21,10 +19,14 @@ std::string utc_now() {
   return text;
 }
 
-}  // namespace
+std::string command_line(int argc, const char* const* argv) {
+  std::string line = "riverrun";
+  for (int i = 0; i < argc; ++i) line += concat(" ", argv[i]);
+  return line;
+}
 
 RunRecord::RunRecord(const CorpusJobOptions& options, int argc, const char* const* argv) {
-  for (int i = 0; i < argc; ++i) command_ += concat(" ", argv[i]);
+  command_ = command_line(argc, argv);
   if (launched_rank() != 0) return;
   const auto sha256_of = [](const std::string& weights) {
     return std::async(std::launch::async, [weights] { return sha256_of_files(checkpoint::open_checkpoint(weights)->file_paths()); }).share();

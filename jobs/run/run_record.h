@@ -11,6 +11,12 @@
 
 namespace riverrun::jobs {
 
+// "2025-01-31T23:59:59Z"
+std::string utc_now();
+
+// As the user typed it, but for quotes; argv[0] is the command's name.
+std::string command_line(int argc, const char* const* argv);
+
 class RunRecord {
  public:
   // Starts the checksums of the model's files in the background, in the process that will be rank 0.
@@ -25,7 +31,7 @@ class RunRecord {
   std::string model_sha256() const { return model_sha256_.get(); }
 
  private:
-  std::string command_ = "riverrun";
+  std::string command_;
   std::shared_future<std::string> model_sha256_, initial_state_sha256_;  // the second: only where there is such a file
 };
 

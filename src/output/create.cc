@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "output/create.h"
 #include "output/hdf5_file.h"
 #include "output/metadata.h"
 #include "output/utf8.h"
@@ -59,11 +60,11 @@ void check_place(const std::string& path, bool replace) {
 }
 
 // Writes all metadata; the datasets then know where their data lies.
-std::vector<Dataset> write_metadata(const std::string& path, const FileSpec& spec) {
+std::vector<Dataset> write_metadata(const std::string& path, const Layout& layout) {
   Hdf5File file = Hdf5File::create(path);
   file.add_attribute({"schema", kSchema});
-  file.add_attribute({"job", spec.job});
-  for (const auto& attribute : spec.attributes) {
+  file.add_attribute({"job", layout.job});
+  for (const auto& attribute : layout.attributes) {
     file.add_attribute(attribute);
     const auto* text = std::get_if<std::string>(&attribute.value);
     if (text && static_cast<Index>(text->size()) > kMostAttributeBytes) {
@@ -72,7 +73,7 @@ std::vector<Dataset> write_metadata(const std::string& path, const FileSpec& spe
     }
   }
   file.add_attribute({"complete", kUnset});
-  auto datasets = datasets_of(spec);
+  auto datasets = layout.datasets;
   std::string group;
   for (auto& dataset : datasets) {
     const std::string parent = dataset.path.substr(0, dataset.path.rfind('/'));
@@ -115,32 +116,46 @@ void write_known(RawFile& file, const std::vector<Dataset>& datasets, const File
   }
 }
 
-// Everything else, /documents/status and /documents/error first of all, starts as the zeros of fresh blocks.
-void fill(const std::string& path, const std::vector<Dataset>& datasets, const FileSpec& spec) {
+void check_all_pending(const RawFile& file, const std::vector<Dataset>& datasets) {
+  const auto dataset = std::ranges::find(datasets, "/documents/status", &Dataset::path);
+  std::vector<std::byte> status(static_cast<std::size_t>(dataset->bytes()));
+  if (!status.empty()) file.read(status, dataset->offset, dataset->path);
+  RR_CHECK(std::ranges::all_of(status, [](std::byte s) { return s == std::byte{0}; }), file.path(),
+           ": a new file does not start with all documents pending");
+}
+
+// What is not written by `fill`, and starts as the zeros of fresh blocks, stays zero.
+void write_data(const std::string& path, const std::vector<Dataset>& datasets, Index complete, const Fill& fill) {
   RawFile file(path);
   const Index end = file.size() + seal_bytes(datasets);
   file.reserve(end);
-  write_known(file, datasets, spec);
+  fill(file, datasets);
   const Index flag = find_complete_flag(file, datasets, kUnset);
   RR_CHECK(flag >= 0, path, ": this HDF5 library encodes attributes in a way that is not known here");
-  write_complete_flag(file, flag, 0);
+  write_complete_flag(file, flag, complete);
   write_seal(file, datasets, flag, end);
   file.sync();
 }
 
 }  // namespace
 
-void Writer::create(const std::string& path, const FileSpec& spec, bool replace) {
-  validate(spec);
+void create_file(const std::string& path, const Layout& layout, Index complete, bool replace, const Fill& fill) {
   check_place(path, replace);
   Creating creating(path + ".creating");
-  fill(creating.path(), write_metadata(creating.path(), spec), spec);
+  write_data(creating.path(), write_metadata(creating.path(), layout), complete, fill);
   const Writer made(creating.path());  // reads the schema back through HDF5
-  const auto& status = made.status();
-  RR_CHECK(std::all_of(status.begin(), status.end(), [](Status s) { return s == Status::pending; }), path,
-           ": a new file does not start with all documents pending");
   check_place(path, replace);
   creating.rename_to(path);
+}
+
+void Writer::create(const std::string& path, const FileSpec& spec, bool replace) {
+  validate(spec);
+  // Everything that is not known yet, /documents/status and /documents/error first of all, starts as zeros.
+  create_file(path, {spec.job, spec.attributes, datasets_of(spec)}, 0, replace,
+              [&](RawFile& file, const std::vector<Dataset>& datasets) {
+                write_known(file, datasets, spec);
+                check_all_pending(file, datasets);
+              });
 }
 
 }  // namespace riverrun::output

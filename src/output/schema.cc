@@ -129,6 +129,23 @@ const TextPaths& paths_of(TextGroup group) {
   return kPaths[static_cast<int>(group)];
 }
 
+std::string group_of(const std::string& dataset_path) { return dataset_path.substr(0, dataset_path.rfind('/')); }
+
+RowsOf rows_of(const std::string& dataset_path) {
+  struct Rule {
+    std::string_view begin;
+    RowsOf rows;
+  };
+  static constexpr Rule kRules[] = {
+      {"/documents/", RowsOf::document}, {"/embeddings", RowsOf::document}, {"/summaries/", RowsOf::document},
+      {"/states/", RowsOf::document},    {"/windows/", RowsOf::part},       {"/sections/", RowsOf::part},
+      {"/answers/", RowsOf::part},       {"/passages/", RowsOf::part},      {"/scores/logprob", RowsOf::token},
+      {"/scores/offset", RowsOf::file},  {"/questions/", RowsOf::file},     {"/shards/", RowsOf::file},
+  };
+  const auto rule = std::ranges::find_if(kRules, [&](const Rule& r) { return dataset_path.starts_with(r.begin); });
+  return rule == std::end(kRules) ? RowsOf::unknown : rule->rows;
+}
+
 Index Dataset::row_elements() const {
   Index product = 1;
   for (std::size_t i = 1; i < shape.size(); ++i) product *= shape[i];

@@ -132,6 +132,19 @@ const TextPaths& paths_of(TextGroup group);
 // The numbers of a Passage, in its order.
 inline constexpr const char* kPassageNumbers[] = {"/passages/first_token", "/passages/tokens", "/passages/first_byte", "/passages/bytes"};
 
+// What a row of a dataset belongs to, which its path alone tells.
+enum class RowsOf : std::uint8_t {
+  document,  // row i to document i
+  part,      // to the document that row i of the list `document` of the same group names
+  token,     // to the document in whose range of /scores/offset it lies
+  file,      // to all of it
+  unknown    // schema 1 has no such dataset
+};
+RowsOf rows_of(const std::string& dataset_path);
+
+// "/windows" of "/windows/tokens", "" of "/embeddings".
+std::string group_of(const std::string& dataset_path);
+
 // Checks that the lists agree with each other (Error; InputError for an id or a question that is too long).
 void validate(const FileSpec& spec);
 

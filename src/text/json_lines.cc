@@ -21,10 +21,7 @@ class JsonLines final : public Reader {
 
   bool next(Document& document) override {
     std::string_view line;
-    do {
-      if (!lines_.next(line)) return false;
-      if (++number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
-    } while (line.size() <= kLongest && line.find_first_not_of(" \t\r") == std::string_view::npos);
+    if (!next_line(line)) return false;
 
     document.where = concat(path_, " line ", number_);
     document.error.clear();
@@ -34,7 +31,23 @@ class JsonLines final : public Reader {
     return true;
   }
 
+  bool skip() override {
+    std::string_view line;
+    if (!next_line(line)) return false;
+    RR_CHECK_INPUT(line.size() <= kLongest, path_, " line ", number_, ": is longer than 4 GiB");
+    return true;
+  }
+
  private:
+  // The next line that is not white space.
+  bool next_line(std::string_view& line) {
+    do {
+      if (!lines_.next(line)) return false;
+      if (++number_ == 1 && line.starts_with(kByteOrderMark)) line.remove_prefix(kByteOrderMark.size());
+    } while (line.size() <= kLongest && line.find_first_not_of(" \t\r") == std::string_view::npos);
+    return true;
+  }
+
   void parse(std::string_view line, Document& document) {
     where_ = &document.where;
     has_id_ = has_text_ = document.has_tokens = false;

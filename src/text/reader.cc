@@ -50,6 +50,17 @@ class FileReader final : public Reader {
     }
   }
 
+  bool skip() override {
+    for (;;) {
+      if (lines_ && lines_->skip()) return true;
+      lines_.reset();
+      if (at_ == files_.size()) return false;
+      const InputFile& file = files_[at_++];
+      if (!file.name.ends_with(".jsonl")) return true;  // not even opened
+      lines_ = open_json_lines(file);
+    }
+  }
+
  private:
   void read_text(const InputFile& file, Document& document) const {
     document.id = file.name;

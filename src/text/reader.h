@@ -54,6 +54,12 @@ class Reader {
   // Overwrites `document` with the next one; false at the end. The same object, passed again, keeps its
   // memory.
   virtual bool next(Document& document) = 0;
+  // Passes over the next document instead, looking into it no further than is needed to find its end: what is
+  // wrong with it may go unnoticed. False at the end.
+  virtual bool skip() {
+    Document ignored;
+    return next(ignored);
+  }
 };
 
 struct ReaderOptions {

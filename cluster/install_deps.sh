@@ -8,7 +8,7 @@ set -euo pipefail
 
 readonly packages=(
   g++ cmake ninja-build pkg-config git ca-certificates
-  libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev libdnnl-dev libhwy-dev
+  libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev libboost-context-dev libdnnl-dev libhwy-dev
   nlohmann-json3-dev libsimdjson-dev libicu-dev libzstd-dev zlib1g-dev libssl-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   bible-kjv hdf5-tools python3 python3-numpy python3-h5py python3-pip

@@ -1,12 +1,13 @@
 # Flags and the one way in which a folder becomes a library.
 add_library(riverrun_flags INTERFACE)
-target_compile_options(riverrun_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers)
+target_compile_options(riverrun_flags INTERFACE
+  $<$<COMPILE_LANGUAGE:C,CXX>:-Wall -Wextra -Wpedantic -Wshadow -Wno-missing-field-initializers>)
 target_include_directories(riverrun_flags INTERFACE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
 # Build type of the sanitizers: line numbers for their reports, and code that compiles and runs in bearable time.
 set(CMAKE_CXX_FLAGS_SANITIZE "-O1 -g1")
 if(RIVERRUN_SANITIZE)
-  target_compile_options(riverrun_flags INTERFACE -fsanitize=${RIVERRUN_SANITIZE} -fno-omit-frame-pointer
-                                                  -fno-sanitize-recover=all)
+  target_compile_options(riverrun_flags INTERFACE
+    $<$<COMPILE_LANGUAGE:C,CXX>:-fsanitize=${RIVERRUN_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all>)
   target_link_options(riverrun_flags INTERFACE -fsanitize=${RIVERRUN_SANITIZE})
 endif()
 

@@ -36,12 +36,27 @@ if(NOT TARGET hwy::hwy AND PkgConfig_FOUND)
   endif()
 endif()
 find_package(OpenSSL QUIET COMPONENTS Crypto)
+find_package(Boost QUIET COMPONENTS context)  # for tests only: threads of emulated CUDA kernels
 find_package(Boost QUIET COMPONENTS program_options)
 find_package(MPI QUIET COMPONENTS C)  # the C interface: MPI_CXX drags in the retired C++ bindings
 set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 QUIET COMPONENTS C)
 
+option(RIVERRUN_CUDA "Build the CUDA backend where nvcc is found" ON)
+if(RIVERRUN_CUDA)
+  include(CheckLanguage)
+  check_language(CUDA)
+  find_package(CUDAToolkit QUIET)
+  if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
+    # Compute capabilities; a release takes all of them: -DCMAKE_CUDA_ARCHITECTURES="80;90;100;120".
+    set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "Compute capabilities that CUDA kernels are compiled for")
+    enable_language(CUDA)
+    set(CMAKE_CUDA20_STANDARD_COMPILE_OPTION -std=c++20)  # CMake 3.25 does not know that nvcc has it
+    set(RIVERRUN_WITH_CUDA ON)
+  endif()
+endif()
+
 message(STATUS "riverrun: found "
         "oneDNN=${DNNL_LIBRARY} Highway=${HWY_FOUND}${hwy_FOUND} MPI=${MPI_C_FOUND} HDF5=${HDF5_FOUND} "
         "Boost=${Boost_FOUND} OpenSSL=${OPENSSL_FOUND} zlib=${ZLIB_FOUND} zstd=${RIVERRUN_HAVE_ZSTD} "
-        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND} ICU=${ICU_FOUND}")
+        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND} ICU=${ICU_FOUND} CUDA=${RIVERRUN_WITH_CUDA}")

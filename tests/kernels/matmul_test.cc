@@ -82,7 +82,9 @@ TEST_P(MatmulTest, AgreesWithTheReferenceForEveryWidth) {
   for (const DType type : {DType::f32, DType::bf16}) {
     if (!table.multiplies(type)) continue;
     for (const Index N : {1, 31, 32, 64, 65, 127, 192, 1100}) {
-      for (const Index K : {1, 2, 7, 32, 33, 130}) compare(table, Problem(5, N, K, type), 2);
+      for (const Index K : {1, 2, 7, 32, 33, 130}) {
+        if (!emulated(GetParam()) || N < 1000 || K == 33) compare(table, Problem(5, N, K, type), 2);
+      }
     }
     compare(table, Problem(70, 1100, 33, type), 2);  // several slabs with a rest, several panels with a rest
     compare(table, Problem(5, 96, 3072, type), 2);
@@ -99,6 +101,7 @@ TEST_P(MatmulTest, RowsApartHaveTheBitsOfDenseRows) {
       for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1100, 33}, {1, 7}}) {
         const Problem problem(M, N, K, type);
         for (const auto epilogue : kEpilogues) {
+          if (emulated(GetParam()) && (epilogue != Epilogue::add || M > 70)) continue;
           const auto dense = problem.run(table, DType::f32, epilogue, 1);
           for (const Index stride : {K, K + 1, 5 * K}) {
             EXPECT_TRUE(same_bits(problem.run(table, DType::f32, epilogue, 3, stride), dense))

@@ -159,7 +159,12 @@ TEST_P(NormTest, EmbedAgreesWithTheReference) {
   const TokenId outside = 50;
   const float one[1] = {1};
   float x;
-  EXPECT_THROW(table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool), Error);
+  if (emulated(GetParam())) {  // a GPU throws nothing: it keeps to the table and spoils the row
+    table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool);
+    EXPECT_TRUE(std::isnan(x));
+  } else {
+    EXPECT_THROW(table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool), Error);
+  }
 }
 
 // Without a norm, a row of the table as it is.

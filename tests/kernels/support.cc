@@ -3,6 +3,9 @@
 #if RIVERRUN_WITH_CPU_KERNELS
 #include <hwy/targets.h>
 #endif
+#if RIVERRUN_WITH_CUDA_EMULATOR
+#include "cuda_emulator/backend.h"
+#endif
 
 namespace riverrun::kernels {
 
@@ -17,6 +20,9 @@ std::vector<Variant> fast_variants() {
   variants.push_back({"cpu_portable", "cpu", Variant::Target::portable});
 #endif
 #endif
+#if RIVERRUN_WITH_CUDA_EMULATOR
+  variants.push_back({"cuda_emulated", "cuda_emulated", Variant::Target::emulated});
+#endif
   return variants;
 }
 
@@ -27,6 +33,9 @@ std::vector<Variant> all_variants() {
 }
 
 const KernelTable& select(const Variant& variant) {
+#if RIVERRUN_WITH_CUDA_EMULATOR
+  if (variant.target == Variant::Target::emulated) return cuda_emulator::table();
+#endif
 #if RIVERRUN_WITH_CPU_KERNELS
   const bool avx2 = variant.target == Variant::Target::avx2,
              portable = variant.target == Variant::Target::portable;

@@ -20,16 +20,20 @@ namespace riverrun::kernels {
 inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 inline constexpr double kRoundoff = 0x1p-24;  // of fp32: half the distance from 1 to the next number
 
-// A backend, for the CPU with one of the instruction sets it is compiled for.
+// A backend, for the CPU with one of the instruction sets it is compiled for; "cuda_emulated": the CUDA
+// kernels, run by tests/support/cuda_emulator.
 struct Variant {
   const char* name;
   const char* backend;
-  enum class Target { any, avx2, portable } target;
+  enum class Target { any, avx2, portable, emulated } target;
 };
 void PrintTo(const Variant& variant, std::ostream* out);
 
 std::vector<Variant> all_variants();   // of this build and machine, the reference first
 std::vector<Variant> fast_variants();  // without the reference
+
+// Emulated kernels take their time: tests of many shapes leave some of them out.
+inline bool emulated(const Variant& variant) { return variant.target == Variant::Target::emulated; }
 
 // Selects the variant's instruction set for this process and returns its table.
 const KernelTable& select(const Variant& variant);

@@ -25,7 +25,7 @@ HOMES = {
     r"nccl\.h": r"src/transport/nccl[^/]*",
     r"cuda[^/]*\.h|cublas[^/]*\.h|mma\.h|cub/.*|cooperative_groups.*": r"kernels/cuda/.*|src/core/.*",
     r"hdf5[^/]*\.h|H5.*\.h": r"src/output/[^/]*\.cc|tests/output/.*",
-    r"boost/.*": r"jobs/.*",
+    r"boost/.*": r"(jobs|tests/support/cuda_emulator)/.*",
     r"oneapi/.*|dnnl.*": r"(kernels/cpu|tests/bench)/.*",
     r"hwy/.*": r"(kernels/cpu|tests/kernels)/.*",
     r"simdjson.*": r"src/text/.*",

@@ -1,0 +1,69 @@
+#include <limits>
+
+#include "kernels/cuda/device.cuh"
+#include "kernels/cuda/launch.h"
+#include "kernels/cuda/table.h"
+
+namespace riverrun::kernels::cuda {
+
+namespace {
+
+constexpr unsigned kLogProbThreads = 256;
+
+__device__ float most_over_block(float value, BlockSum& of) {
+#pragma unroll
+  for (int away = kWarp / 2; away > 0; away /= 2)
+    value = fmaxf(value, __shfl_xor_sync(kAllLanes, value, away));
+  if (threadIdx.x % kWarp == 0) of.of_warp[threadIdx.x / kWarp] = value;
+  __syncthreads();
+  for (unsigned warp = 0; warp < blockDim.x / kWarp; ++warp) value = fmaxf(value, of.of_warp[warp]);
+  __syncthreads();
+  return value;
+}
+
+// A block takes a row. A NaN is passed over by the maximum, but not by the sum of exponentials.
+__global__ void __launch_bounds__(kLogProbThreads) log_prob_kernel(LogProbArgs args) {
+  BlockSum& sums = block_shared<BlockSum>();
+  const float* row = args.logits + blockIdx.x * args.V;
+  float most = -std::numeric_limits<float>::infinity();
+  for (Index v = threadIdx.x; v < args.V; v += kLogProbThreads) most = fmaxf(most, row[v]);
+  most = most_over_block(most, sums);
+  float sum = 0;
+  for (Index v = threadIdx.x; v < args.V; v += kLogProbThreads) sum += expf(row[v] - most);
+  sum = sum_over_block(sum, sums);
+  if (threadIdx.x == 0) args.out[blockIdx.x] = row[args.targets[blockIdx.x]] - most - logf(sum);
+}
+
+constexpr unsigned kSumThreads = 64;
+constexpr Index kRowsAhead = 8;  // rows read at once: the additions wait for each other, the reads need not
+
+// A thread per column.
+__global__ void __launch_bounds__(kSumThreads) sum_rows_kernel(SumRowsArgs args) {
+  const Index d = Index{blockIdx.x} * kSumThreads + threadIdx.x;
+  if (d >= args.D) return;
+  double sum = args.sum[d];
+  const float* x = args.x + d;
+  Index m = 0;
+  for (; m + kRowsAhead <= args.M; m += kRowsAhead) {
+    float rows[kRowsAhead];
+#pragma unroll
+    for (Index i = 0; i < kRowsAhead; ++i) rows[i] = x[(m + i) * args.D];
+#pragma unroll
+    for (Index i = 0; i < kRowsAhead; ++i) sum += static_cast<double>(rows[i]);
+  }
+  for (; m < args.M; ++m) sum += static_cast<double>(x[m * args.D]);
+  args.sum[d] = sum;
+}
+
+}  // namespace
+
+void log_prob(const LogProbArgs& args, Stream stream) {
+  launch(log_prob_kernel, dim3(static_cast<unsigned>(args.M)), kLogProbThreads, 0, stream, args);
+}
+
+void sum_rows(const SumRowsArgs& args, Stream stream) {
+  if (args.M == 0) return;
+  launch(sum_rows_kernel, dim3(blocks_for(args.D, kSumThreads)), kSumThreads, 0, stream, args);
+}
+
+}  // namespace riverrun::kernels::cuda

@@ -1,0 +1,42 @@
+#include "kernels/cuda/recurrence.cuh"
+#include "kernels/cuda/table.h"
+
+namespace riverrun::kernels::cuda {
+
+namespace {
+
+struct Wkv7Rule {
+  static constexpr int kOperands = 5;
+  enum { r, w, k, a, b };
+  const float* operands[kOperands];
+  Index strides[kOperands];
+
+  template <int kFours>
+  __device__ __forceinline__ static float step(float4 (&S)[kFours], const float4* const (&token)[kOperands],
+                                               float v) {
+    const float u =
+        sum_over_keys<kFours>([&](int i, float4& sum) { sum = fma_four(S[i], token[a][4 * i], sum); });
+    return sum_over_keys<kFours>([&](int i, float4& sum) {
+      const float4 written = fma_four(all_four(u), token[b][4 * i], all_four(v) * token[k][4 * i]);
+      S[i] = fma_four(S[i], token[w][4 * i], written);
+      sum = fma_four(S[i], token[r][4 * i], sum);
+    });
+  }
+};
+
+}  // namespace
+
+void wkv7(const Wkv7Args& args, Stream stream) {
+  check_segments(args.segment_count, args.segments, args.M);
+  RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
+           args.first_head, " + ", args.heads, " of ", args.H);
+  const Index D = args.H * args.N;
+  const RecurrenceParameters parameters = {
+      .D = D, .N = args.N, .first_head = args.first_head, .v = args.v, .y = args.y};
+  const Wkv7Rule rule = {{args.r, args.w, args.k, args.a, args.b}, {D, D, D, D, D}};
+  for_segment_groups(
+      args.segment_count, args.segments, args.state_in, args.state_out,
+      [&](const SegmentTable& group) { run_recurrence(parameters, rule, group, args.heads, stream); });
+}
+
+}  // namespace riverrun::kernels::cuda

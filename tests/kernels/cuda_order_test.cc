@@ -1,0 +1,167 @@
+// The CUDA kernels give the same bytes in whatever order threads, warps and blocks take their turns: a
+// barrier that is missing, or two blocks that touch the same memory, would show. Also what only they have:
+// more segments than one launch holds, and rows of few-row products that must not notice how many there are.
+#include <array>
+
+#include "cuda_emulator/backend.h"
+#include "cuda_emulator/emulator.h"
+#include "wkv4_problem.h"
+#include "wkv6_problem.h"
+#include "wkv7_problem.h"
+
+namespace riverrun::kernels {
+namespace {
+
+using cuda_emulator::Order;
+
+// run() for every order; its results must be the same.
+template <class Run>
+void expect_same_in_every_order(Run&& run, const std::string& what) {
+  cuda_emulator::set_order(Order::forward);
+  const auto expected = run();
+  for (const Order order : {Order::reverse, Order::shuffled, Order::shuffled}) {
+    cuda_emulator::set_order(order);
+    EXPECT_TRUE(same_bits(run(), expected)) << what << ", order " << static_cast<int>(order);
+  }
+  cuda_emulator::set_order(Order::forward);
+}
+
+std::vector<float> joined(std::vector<float> first, const std::vector<std::vector<float>>& rest) {
+  for (const auto& part : rest) first.insert(first.end(), part.begin(), part.end());
+  return first;
+}
+
+const KernelTable& table() { return cuda_emulator::table(); }
+
+std::vector<Segment> short_segments(Index count) {
+  std::vector<Segment> segments;
+  Index at = 0;
+  for (Index s = 0; s < count; ++s) segments.push_back({at, at + s % 4}), at += s % 4;
+  return segments;
+}
+
+TEST(CudaOrder, Recurrences) {
+  const std::vector<Segment> segments = {{0, 0}, {0, 37}, {37, 38}, {38, 41}};
+  for (const Index N : {20, 64, 128}) {
+    const std::vector<std::vector<float>> states = {
+        Random(1).normals(2 * N * N), {}, Random(2).normals(2 * N * N), {}};
+    const auto of = [&](const auto& result) { return joined(result.y, result.states); };
+    const Wkv7Problem seven(41, 2, N, Kind::usual, 3);
+    expect_same_in_every_order([&] { return of(run_wkv7(table(), seven, segments, states, 1)); },
+                               concat("WKV-7 ", N));
+    const Wkv6Problem six(41, 2, N, Decay::usual, 4);
+    expect_same_in_every_order([&] { return of(run_wkv6(table(), six, segments, states, 1)); },
+                               concat("WKV-6 ", N));
+  }
+}
+
+TEST(CudaOrder, Products) {
+  Threads pool(1);
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const auto& [M, N, K] :
+         {std::array<Index, 3>{1, 20, 300}, {5, 40, 64}, {18, 24, 520}, {70, 9, 33}}) {
+      const auto w = Random(5).normals(N * K);
+      const auto packed = table().pack_matrix({w.data(), DType::f32, N, K, K, 1}, type, pool);
+      const Output x(Random(6).normals(M * K), type);
+      expect_same_in_every_order(
+          [&, rows = M, outputs = N] {
+            Output y(rows * outputs, DType::f32);
+            table().matmul(
+                {rows, const_cast<Output&>(x).data(), packed.get(), y.data(), DType::f32, Epilogue::tanh},
+                pool);
+            return y.values();
+          },
+          concat(name_of(type), ", ", M, " rows"));
+    }
+  }
+}
+
+// In place: what comes in with a segment is the memory of what goes on after it.
+TEST(CudaOrder, ShiftMixInPlace) {
+  Threads pool(1);
+  const Index D = 300, M = 40;
+  const std::vector<Segment> segments = {{0, 0}, {0, 1}, {1, 30}, {30, 40}};
+  const auto x = Random(7).normals(M * D), weight = Random(8).normals(D), bias = Random(9).normals(D),
+             mu = Random(10).normals(D);
+  expect_same_in_every_order(
+      [&] {
+        auto rows = Random(11).normals(4 * D);
+        std::vector<float*> carried;
+        for (Index s = 0; s < 4; ++s) carried.push_back(rows.data() + s * D);
+        Output out(M * D, DType::f32);
+        const float* mus = mu.data();
+        void* outs = out.data();
+        table().shift_mix({M, D, x.data(), weight.data(), bias.data(), 1e-5f, 4, segments.data(),
+                           carried.data(), carried.data(), 1, &mus, &outs, DType::f32},
+                          pool);
+        return joined(out.values(), {rows});
+      },
+      "shift mix");
+}
+
+TEST(CudaOrder, Readouts) {
+  Threads pool(1);
+  const Index M = 3, V = 5000;
+  const auto logits = Random(12).normals(M * V, 8);
+  const std::vector<TokenId> targets = {0, 17, 4999};
+  expect_same_in_every_order(
+      [&] {
+        Output out(M, DType::f32);
+        table().log_prob({M, V, logits.data(), targets.data(), out.f32()}, pool);
+        return out.values();
+      },
+      "log_prob");
+}
+
+// Segments are handed over in groups: the ones of the second and third must be as right as those of the
+// first.
+TEST(CudaSegments, MoreThanOneLaunchHolds) {
+  const auto segments = short_segments(200);
+  const Index M = segments.back().end, N = 32;
+  std::vector<std::vector<float>> states(segments.size());
+  for (std::size_t s = 0; s < states.size(); s += 3)
+    states[s] = Random(static_cast<unsigned>(s)).normals(N * N);
+  const Wkv7Problem seven(M, 1, N, Kind::usual, 13);
+  const auto got = run_wkv7(table(), seven, segments, states, 1),
+             expected = run_wkv7(oracle(), seven, segments, states, 1);
+  expect_near(joined(got.y, got.states), joined(expected.y, expected.states), 1e-4, 0, "WKV-7");
+  const Wkv6Problem six(M, 1, N, Decay::usual, 14);
+  const auto got6 = run_wkv6(table(), six, segments, states, 1),
+             expected6 = run_wkv6(oracle(), six, segments, states, 1);
+  expect_near(joined(got6.y, got6.states), joined(expected6.y, expected6.states), 1e-4, 0, "WKV-6");
+  const Wkv4Problem four(M, 40, Wkv4Kind::usual, 15);
+  std::vector<std::vector<float>> states4(segments.size());
+  for (std::size_t s = 0; s < states4.size(); s += 3) states4[s] = wkv4_state(40, static_cast<unsigned>(s));
+  const auto got4 = run_wkv4(table().wkv4, four, segments, states4, 1),
+             expected4 = run_wkv4(oracle().wkv4, four, segments, states4, 1);
+  expect_near(joined(got4.y, got4.states), joined(expected4.y, expected4.states), 1e-4, 1e-5, "WKV-4");
+}
+
+// Which kernel a product meets, and how many rows go with it, must not show.
+TEST(CudaProducts, ARowsBitsDoNotDependOnTheOtherRows) {
+  Threads pool(1);
+  constexpr Index kMost = 70;
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    for (const auto& [N, K] : {std::pair<Index, Index>{20, 300}, {4096, 40}}) {
+      const auto w = Random(16).normals(N * K);
+      const auto packed = table().pack_matrix({w.data(), DType::f32, N, K, K, 1}, type, pool);
+      Output x(Random(17).normals(kMost * K), type);
+      const auto product = [&, outputs = N, columns = K](Index first, Index rows) {
+        Output y(rows * outputs, DType::f32);
+        const auto* from = static_cast<const std::byte*>(x.data()) + first * columns * size_of(type);
+        table().matmul({rows, from, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+        return y.values();
+      };
+      const auto whole = product(0, kMost);
+      for (Index M = 1; M <= kMost; M += N > 1000 ? 23 : 1) {
+        const Index first = (kMost - M) * 7 % (kMost - M + 1);
+        const std::vector<float> expected(whole.begin() + first * N, whole.begin() + (first + M) * N);
+        ASSERT_TRUE(same_bits(product(first, M), expected))
+            << M << " rows from " << first << ", " << name_of(type);
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace riverrun::kernels

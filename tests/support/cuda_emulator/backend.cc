@@ -1,0 +1,16 @@
+#include "backend.h"
+
+#include "kernels/cuda/table.h"
+
+namespace riverrun::cuda_emulator {
+
+const kernels::KernelTable& table() {
+  static const kernels::KernelTable kTable = [] {
+    auto emulated = kernels::cuda::table_on(host_device());
+    emulated.backend = "cuda_emulated";
+    return emulated;
+  }();
+  return kTable;
+}
+
+}  // namespace riverrun::cuda_emulator

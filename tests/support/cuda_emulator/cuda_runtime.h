@@ -1,0 +1,79 @@
+// What the sources of kernels/cuda use of CUDA's header of this name, on the emulator. A launch is over when
+// it returns.
+#pragma once
+
+#include <cmath>
+#include <cstring>
+#include <tuple>
+
+#include "emulator.h"
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __grid_constant__
+#define __launch_bounds__(...)
+
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
+struct alignas(8) float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+
+using cudaStream_t = void*;
+enum cudaError_t { cudaSuccess };
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+struct cudaLaunchAttribute {};
+struct cudaLaunchConfig_t {
+  dim3 gridDim, blockDim;
+  std::size_t dynamicSmemBytes;
+  cudaStream_t stream;
+  cudaLaunchAttribute* attrs;
+  unsigned numAttrs;
+};
+
+inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
+template <class Kernel>
+cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+  return cudaSuccess;
+}
+template <class... Params, class... Args>
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
+  struct Job {
+    void (*kernel)(Params...);
+    std::tuple<std::decay_t<Params>...> args;
+  } const job = {kernel, {std::forward<Args>(args)...}};
+  const auto body = [](const void* at) {
+    const auto& of = *static_cast<const Job*>(at);
+    std::apply(of.kernel, of.args);
+  };
+  riverrun::cuda_emulator::run(config->gridDim, config->blockDim, config->dynamicSmemBytes, body, &job);
+  return cudaSuccess;
+}
+
+inline void __syncthreads() { riverrun::cuda_emulator::block_barrier(); }
+inline void __syncwarp() {
+  const char nothing = 0;
+  riverrun::cuda_emulator::exchange(&nothing, 1);
+}
+
+template <class T>
+T __shfl_sync(unsigned, T value, int lane) {
+  const std::byte* all = riverrun::cuda_emulator::exchange(&value, sizeof(T));
+  std::memcpy(&value, all + static_cast<std::size_t>(lane) * riverrun::cuda_emulator::kExchangeBytes,
+              sizeof(T));
+  return value;
+}
+template <class T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes) {
+  return __shfl_sync(mask, value, static_cast<int>(threadIdx.x % 32) ^ lanes);
+}

@@ -1,0 +1,47 @@
+// Runs CUDA kernels on the CPU, for tests: the sources of kernels/cuda are compiled as C++ against the
+// cuda_runtime.h beside this file.
+//
+// A thread of a block is a fiber, which runs until it waits at a barrier or for its warp; blocks run one
+// after the other. Whoever forgets a barrier gets other bytes in another order. Shared memory is NaN before
+// every block. A kernel that would hang, or that leaves a warp while its lanes are wanted, ends the program
+// with a message. Stricter than a GPU: blocks are whole warps, and all threads of a block or warp take part
+// in what is collective.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+struct uint3 {
+  unsigned x, y, z;
+};
+struct dim3 {
+  unsigned x = 1, y = 1, z = 1;
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
+};
+
+inline thread_local uint3 threadIdx, blockIdx;
+inline thread_local dim3 blockDim, gridDim;
+
+namespace riverrun::cuda_emulator {
+
+// In what order threads of a warp, warps of a block and blocks of a grid take their turns. Asynchronous
+// copies are made at once in `forward`, and in the others not before somebody waits for them.
+enum class Order { forward, reverse, shuffled };
+void set_order(Order order);  // of this thread's launches from now on
+
+// Runs body(job) for every thread of the grid.
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void* job), const void* job);
+
+// For the threads of a kernel. What lanes of a warp hand to each other is at most kExchangeBytes each; the
+// result of exchange() holds what lane i gave at i * kExchangeBytes, until this lane's next exchange.
+inline constexpr std::size_t kExchangeBytes = 64;
+void block_barrier();
+const std::byte* exchange(const void* mine, std::size_t bytes);
+void* dynamic_shared();
+void* static_shared(
+    std::size_t bytes);  // the one object that a kernel may have: every call gives the same memory
+void copy_async(void* to, const void* from, std::size_t bytes);
+void commit_copies();
+void wait_copies(std::size_t groups_left);  // until only the last so many groups may still be under way
+
+}  // namespace riverrun::cuda_emulator

@@ -3,16 +3,19 @@
 # into data/. Run it as often as you like: what is there already is left alone.
 #
 #   cluster/install_deps.sh              packages and vocabulary
+#   cluster/install_deps.sh --tests      also SLURM, for tests/cluster, and shellcheck
+#   cluster/install_deps.sh --packages   packages only
 #   cluster/install_deps.sh --vocab      the vocabulary only (needs no root)
 set -euo pipefail
 
-readonly packages=(
+packages=(
   g++ cmake ninja-build pkg-config git ca-certificates
   libopenmpi-dev openmpi-bin libhdf5-dev libboost-program-options-dev libboost-context-dev libdnnl-dev libhwy-dev
   nlohmann-json3-dev libsimdjson-dev libicu-dev libzstd-dev zlib1g-dev libssl-dev
   libgtest-dev libgmock-dev libbenchmark-dev
   bible-kjv hdf5-tools python3 python3-numpy python3-h5py python3-pip
 )
+readonly test_packages=(slurmctld slurmd slurm-client shellcheck)
 
 # The vocabulary is published inside the PyPI package of the reference implementation.
 readonly vocab_package=rwkv==0.8.32
@@ -98,7 +101,15 @@ fetch_vocab() {
 
 case ${1-} in
   "") install_packages ;;
+  --packages)
+    install_packages
+    exit
+    ;;
+  --tests)
+    packages+=("${test_packages[@]}")
+    install_packages
+    ;;
   --vocab) ;;
-  *) echo "usage: cluster/install_deps.sh [--vocab]" >&2; exit 2 ;;
+  *) echo "usage: cluster/install_deps.sh [--tests | --packages | --vocab]" >&2; exit 2 ;;
 esac
 fetch_vocab

@@ -89,7 +89,7 @@ sanitized() {
 
 fixed_addresses=()
 begin "packages"
-cluster/install_deps.sh
+cluster/install_deps.sh --tests
 
 begin "build: release"
 cmake --preset release

@@ -87,7 +87,8 @@ if [[ -z $model ]]; then
   fi
 fi
 [[ -f $model ]] || fail "there is no model $model"
-readonly base=$work/$(basename "$model" .safetensors)
+base=$work/$(basename "$model" .safetensors)
+readonly base
 if wants llama.cpp; then
   [[ -f $vocabulary ]] || fail "there is no $vocabulary; cluster/install_deps.sh --vocab fetches it"
   gguf=$base-$precision.gguf

@@ -1,0 +1,213 @@
+"""Protects: the batch scripts of cluster/, run by a real SLURM with four nodes, end with the bytes of an undisturbed run,
+whatever happens to a node on the way; what the user cancels stays cancelled."""
+
+import atexit
+import pathlib
+import shutil
+import signal
+import sys
+import tempfile
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "jobs"))
+
+import slurm
+from resume_support import count_done
+from support import GOLDEN_MODEL, PROGRAM, JobTest, make_tokens, read_output, run, write_jsonl
+
+SCRIPTS = ROOT / "cluster"
+DOCUMENTS = 48
+JOB = ("embed", "--window", 100, "--save-states", "--block-tokens", 64, "--threads", 1, "--progress", "log")
+SECONDS = 8  # that one rank needs for the corpus: enough to disturb some of them
+RUN_ATTRIBUTES = ("command", "created", "input_crc32c", "model_path", "merged_from")
+
+cluster = None
+folder = None
+corpus = expected = None
+
+
+def setUpModule():
+    global cluster, folder, corpus, expected
+    why = slurm.reason_to_skip()
+    if why:
+        print(f"SKIPPED: {why}")  # for ctest
+        raise unittest.SkipTest(why)
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="riverrun-cluster-"))
+    # At exit, not by unittest, which leaves its cleanups out when it is interrupted. SLURM ends with this process in any case.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    (folder / "slurm").mkdir()
+    make_corpus()
+    cluster = slurm.Slurm(folder / "slurm")
+    atexit.register(cluster.stop)
+
+
+def make_corpus():
+    """Documents that all differ, as long as this machine is fast; and the output of a run that nobody disturbs."""
+    global corpus, expected
+    tokens = 500
+    while True:
+        corpus = write_jsonl(folder / "corpus.jsonl", [(f"d{i}", make_tokens(tokens + 13 * i, seed=i)) for i in range(DOCUMENTS)])
+        output = folder / "undisturbed.h5"
+        done = run(*JOB, "--model", GOLDEN_MODEL, "--input", corpus, "--output", output, "--overwrite")
+        if done.code != 0:
+            raise RuntimeError(done.err)
+        if done.seconds >= SECONDS / 2:
+            break
+        tokens = int(tokens * min(8, 1.2 * SECONDS / max(done.seconds, 0.1)))
+    expected = read_output(output)
+
+
+class ClusterTest(JobTest):
+    def setUp(self):
+        super().setUp()
+        self.output = self.folder / "out.h5"
+
+    def submit(self, script, *options, command=JOB, **environment):
+        """sbatch, with `options` before the script; returns the job's number."""
+        return cluster.command(
+            "sbatch", "--parsable", "--output", self.folder / "%x-%j.log", *options, SCRIPTS / script, *self.arguments(command),
+            RIVERRUN=PROGRAM, RIVERRUN_CLUSTER=SCRIPTS, **environment)
+
+    def arguments(self, command=JOB):
+        return (*command, "--model", GOLDEN_MODEL, "--input", corpus, "--output", self.output)
+
+    def log(self):
+        return "".join(f"\n== {path.name}\n{path.read_text(errors='replace')}" for path in sorted(self.folder.glob("*.log")))
+
+    def wait_for_the_middle(self, number):
+        """Until documents are done and others are not."""
+        def begun():
+            state = cluster.job(number)[0]["JobState"]
+            self.assertIn(state, ("PENDING", "CONFIGURING", "RUNNING"), self.log())
+            return count_done(self.output) > 0
+        cluster.wait_until(begun, 60, f"job {number} to have documents done")
+        self.assertLess(count_done(self.output), DOCUMENTS, "the job was done before it could be disturbed")
+
+    def nodes_of(self, number):
+        job = cluster.job(number)[0]
+        return job["BatchHost"], cluster.command("scontrol", "show", "hostnames", job["NodeList"]).split()
+
+    def check_completed(self, number, restarts=0):
+        for job in cluster.wait_for_end(number):
+            self.assertEqual((job["JobState"], job["ExitCode"]), ("COMPLETED", "0:0"), self.log())
+            self.assertEqual(int(job["Restarts"]), restarts, self.log())
+
+    def check_output(self):
+        attributes, arrays = read_output(self.output)
+        wanted_attributes, wanted = expected
+        self.assert_same({name: array for name, array in arrays.items() if not name.startswith("shards/")}, wanted, self.log())
+        self.assertEqual({name: value for name, value in attributes.items() if name not in RUN_ATTRIBUTES},
+                         {name: value for name, value in wanted_attributes.items() if name not in RUN_ATTRIBUTES})
+
+    def kill_for_a_while(self, node):
+        cluster.kill_node(node)
+        self.addCleanup(cluster.revive_node, node)
+
+
+class UndisturbedTest(ClusterTest):
+    def test_one_node_with_srun_and_mpirun(self):
+        jobs = []
+        for launcher in ("srun", "mpirun"):
+            self.output = self.folder / f"{launcher}.h5"
+            jobs.append((self.submit("one_node.sbatch", RIVERRUN_LAUNCHER=launcher), self.output))
+        for number, self.output in jobs:
+            self.check_completed(number)
+            self.check_output()
+
+    def test_two_nodes_with_a_gpu_per_rank_and_the_model_staged(self):
+        # The program computes on the CPU here; what matters is where its ranks start, and with which model.
+        number = self.submit("gpu_nodes.sbatch", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2",
+                             RIVERRUN_STAGE_DIR=self.folder / "staged")
+        self.check_completed(number)
+        self.check_output()
+        path = read_output(self.output)[0]["model_path"]
+        self.assertTrue(path.startswith(str(self.folder / "staged")), path)
+        self.assertIn("on 4 ranks", self.log())
+
+    def test_every_rank_of_a_node_has_a_gpu_of_its_own(self):
+        show = "echo rank $SLURM_PROCID $SLURM_LOCALID $CUDA_VISIBLE_DEVICES"
+        number = cluster.command("sbatch", "--parsable", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2", "--output", self.folder / "gpu.log",
+                                 "--wrap", f"srun --mpi=pmix {SCRIPTS}/bind_gpu.sh bash -c '{show}'")
+        self.check_completed(number)
+        lines = sorted(line for line in self.log().splitlines() if line.startswith("rank "))
+        self.assertEqual(lines, ["rank 0 0 0", "rank 1 1 1", "rank 2 0 0", "rank 3 1 1"])
+
+    def test_an_array_of_shards_is_merged(self):
+        numbers = cluster.command(SCRIPTS / "submit_array.sh", "3%2", *self.arguments(), RIVERRUN=PROGRAM,
+                                  SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
+        for number in numbers:
+            self.check_completed(number)
+        self.check_output()
+        self.assertEqual(read_output(self.output)[1]["shards/shard"].tolist(), [1, 2, 3])
+
+    def test_a_shard_that_failed_is_named_by_the_merge(self):
+        # The second shard's output cannot be made.
+        (self.folder / "out.h5.shard-2-of-2").mkdir()
+        array, merge = cluster.command(SCRIPTS / "submit_array.sh", "2", *self.arguments(), RIVERRUN=PROGRAM,
+                                       SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
+        self.assertEqual(sorted(job["ExitCode"] for job in cluster.wait_for_end(array)), ["0:0", "2:0"], self.log())
+        self.assertEqual(cluster.wait_for_end(merge)[0]["ExitCode"], "2:0", self.log())
+        self.assertIn("out.h5.shard-2-of-2", self.log())
+        self.assertFalse(self.output.exists())
+
+
+class DisturbedTest(ClusterTest):
+    def test_a_node_dies(self):
+        """The ranks of the other node find out before SLURM does, which by default takes minutes, and end with an error."""
+        self.addCleanup(cluster.find_dead_nodes_after, slurm.SECONDS_TO_FIND_DEAD_NODES)
+        cluster.find_dead_nodes_after(300)
+        number = self.submit("one_node.sbatch", "--nodes=2", command=(*JOB, "--timeout", 10))
+        self.wait_for_the_middle(number)
+        first, nodes = self.nodes_of(number)
+        dead = next(node for node in nodes if node != first)
+        self.kill_for_a_while(dead)
+        cluster.wait_until(lambda: "not every node answers: the job goes back into the queue" in self.log(), 120, "the script to requeue")
+        # The job starts again when SLURM knows that nothing of it is left on the dead node; an administrator may say so.
+        cluster.command("scontrol", "update", f"NodeName={dead}", "State=DOWN", "Reason=died")
+        self.check_completed(number, restarts=1)
+        self.check_output()
+
+    def test_the_node_of_the_batch_script_dies(self):
+        number = self.submit("one_node.sbatch", "--nodes=2")
+        self.wait_for_the_middle(number)
+        self.kill_for_a_while(self.nodes_of(number)[0])
+        self.check_completed(number, restarts=1)
+        self.check_output()
+
+    def test_what_the_user_cancels_is_not_requeued(self):
+        number = self.submit("one_node.sbatch")
+        self.wait_for_the_middle(number)
+        cluster.command("scancel", number)
+        job = cluster.wait_for_end(number)[0]
+        self.assertEqual((job["JobState"], job["Restarts"]), ("CANCELLED", "0"), self.log())
+        done = count_done(self.output)
+        self.assertLess(done, DOCUMENTS)
+        # Submitted again, it goes on.
+        self.check_completed(self.submit("one_node.sbatch"))
+        self.check_output()
+        self.assertIn(f" {DOCUMENTS - done} documents, ", self.log())
+
+    def test_wrong_usage_is_not_requeued(self):
+        number = self.submit("one_node.sbatch", command=(*JOB, "--no-such-option"))
+        job = cluster.wait_for_end(number)[0]
+        self.assertEqual((job["JobState"], job["ExitCode"], job["Restarts"]), ("FAILED", "2:0", "0"), self.log())
+
+
+@unittest.skipUnless("75" in run("--help").out, "this riverrun does not stop on a signal yet")
+class TimeLimitTest(ClusterTest):
+    def test_a_job_goes_on_after_its_time_limit(self):
+        # One minute, the least there is; the signal comes up to a minute before the time that is asked for.
+        for launcher in ("srun", "mpirun"):
+            self.output = self.folder / f"{launcher}.h5"
+            number = self.submit("one_node.sbatch", "--time=1", "--signal=B:USR1@55", RIVERRUN_LAUNCHER=launcher)
+            self.wait_for_the_middle(number)
+            cluster.command("scancel", "--batch", "--signal=USR1", number)
+            self.check_completed(number, restarts=1)
+            self.check_output()
+            self.assertIn("stopped after a checkpoint", self.log())
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -20,6 +20,14 @@ namespace riverrun::kernels::cuda {
 inline constexpr int kWarp = 32;
 inline constexpr unsigned kAllLanes = 0xffffffffu;
 
+__device__ __forceinline__ float bits_as_float(std::uint32_t bits) {
+#if RIVERRUN_CUDA_EMULATED
+  return cuda_emulator::as_float(bits);
+#else
+  return __uint_as_float(bits);
+#endif
+}
+
 struct Bf16 {
   std::uint16_t bits;
 };
@@ -29,11 +37,7 @@ struct F16 {
 
 __device__ __forceinline__ float widen(float value) { return value; }
 __device__ __forceinline__ float widen(Bf16 value) {
-#if RIVERRUN_CUDA_EMULATED
-  return bf16_to_float(value.bits);
-#else
-  return __uint_as_float(static_cast<unsigned>(value.bits) << 16);
-#endif
+  return bits_as_float(static_cast<std::uint32_t>(value.bits) << 16);
 }
 __device__ __forceinline__ float widen(F16 value) {
 #if RIVERRUN_CUDA_EMULATED

@@ -2,8 +2,6 @@
 // captures the launch keeps them. A call of more segments than a launch holds becomes several launches.
 #pragma once
 
-#include <algorithm>
-
 #include "kernels/segment.h"
 
 namespace riverrun::kernels::cuda {
@@ -20,19 +18,25 @@ struct SegmentTable {
   Entry entries[kMostSegments];
 };
 
-// Calls f(table) for one group of segments after the other.
+// Calls f(table) for one group after the other of the segments for which wanted(rows) is true.
+template <class Wanted, class Function>
+void for_segment_groups(Index count, const Segment* segments, const float* const* in, float* const* out,
+                        Wanted&& wanted, Function&& f) {
+  SegmentTable table;
+  for (Index s = 0; s < count; ++s) {
+    if (!wanted(segments[s].end - segments[s].begin)) continue;
+    table.entries[table.count++] = {segments[s].begin, segments[s].end, in[s], out[s]};
+    if (table.count == kMostSegments) f(table), table.count = 0;
+  }
+  if (table.count > 0) f(table);
+}
+
+// Of all segments.
 template <class Function>
 void for_segment_groups(Index count, const Segment* segments, const float* const* in, float* const* out,
                         Function&& f) {
-  for (Index first = 0; first < count; first += kMostSegments) {
-    SegmentTable table;
-    table.count = static_cast<int>(std::min<Index>(kMostSegments, count - first));
-    for (int i = 0; i < table.count; ++i) {
-      const Index s = first + i;
-      table.entries[i] = {segments[s].begin, segments[s].end, in[s], out[s]};
-    }
-    f(table);
-  }
+  for_segment_groups(
+      count, segments, in, out, [](Index) { return true; }, f);
 }
 
 }  // namespace riverrun::kernels::cuda

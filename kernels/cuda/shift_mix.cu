@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/normalize.cuh"
 #include "kernels/cuda/segments.h"

@@ -1,5 +1,6 @@
 #include "kernels/cuda/recurrence.cuh"
 #include "kernels/cuda/table.h"
+#include "kernels/cuda/wkv7_chunk.h"
 
 namespace riverrun::kernels::cuda {
 
@@ -31,12 +32,17 @@ void wkv7(const Wkv7Args& args, Stream stream) {
   RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
            args.first_head, " + ", args.heads, " of ", args.H);
   const Index D = args.H * args.N;
+  // By the segment's own length, which the document and the block size decide: neighbours and ranks do not.
+  const auto chunked = [N = args.N](Index rows) { return has_wkv7_chunks(N) && rows >= kWkv7Chunk; };
+  const auto groups = [&](auto&& wanted, auto&& f) {
+    for_segment_groups(args.segment_count, args.segments, args.state_in, args.state_out, wanted, f);
+  };
+  groups(chunked, [&](const SegmentTable& group) { wkv7_chunks(args, group, stream); });
   const RecurrenceParameters parameters = {
       .D = D, .N = args.N, .first_head = args.first_head, .v = args.v, .y = args.y};
   const Wkv7Rule rule = {{args.r, args.w, args.k, args.a, args.b}, {D, D, D, D, D}};
-  for_segment_groups(
-      args.segment_count, args.segments, args.state_in, args.state_out,
-      [&](const SegmentTable& group) { run_recurrence(parameters, rule, group, args.heads, stream); });
+  groups([&](Index rows) { return !chunked(rows); },
+         [&](const SegmentTable& group) { run_recurrence(parameters, rule, group, args.heads, stream); });
 }
 
 }  // namespace riverrun::kernels::cuda

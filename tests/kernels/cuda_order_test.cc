@@ -41,7 +41,8 @@ std::vector<Segment> short_segments(Index count) {
 }
 
 TEST(CudaOrder, Recurrences) {
-  const std::vector<Segment> segments = {{0, 0}, {0, 37}, {37, 38}, {38, 41}};
+  const std::vector<Segment> segments = {
+      {0, 0}, {0, 37}, {37, 38}, {38, 41}};  // chunks with a rest, and none
   for (const Index N : {20, 64, 128}) {
     const std::vector<std::vector<float>> states = {
         Random(1).normals(2 * N * N), {}, Random(2).normals(2 * N * N), {}};
@@ -113,6 +114,46 @@ TEST(CudaOrder, Readouts) {
       "log_prob");
 }
 
+std::vector<float> rows_of(const std::vector<float>& values, Index begin, Index end) {
+  return {values.begin() + begin, values.begin() + end};
+}
+
+// A cut at a multiple of a chunk that leaves a chunk or more behind changes no bit, and short segments beside
+// long ones have the bits they have alone.
+TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBit) {
+  const Index M = 150, H = 2;
+  for (const Index N : {32, 64}) {
+    for (const Kind kind : kKinds) {
+      const Wkv7Problem whole(M, H, N, kind, 21);
+      const auto state = Random(22).normals(H * N * N);
+      const auto expected = run_wkv7(table(), whole, {{0, M}}, {state}, 1);
+      for (const Index cut : {16, 64, 128}) {
+        const auto front = run_wkv7(table(), whole.rows(0, cut), {{0, cut}}, {state}, 1);
+        const auto behind = run_wkv7(table(), whole.rows(cut, M), {{0, M - cut}}, {front.states[0]}, 1);
+        EXPECT_TRUE(same_bits(front.y, rows_of(expected.y, 0, cut * H * N))) << "cut at " << cut;
+        EXPECT_TRUE(same_bits(behind.y, rows_of(expected.y, cut * H * N, M * H * N))) << "cut at " << cut;
+        EXPECT_TRUE(same_bits(behind.states[0], expected.states[0])) << "cut at " << cut;
+      }
+    }
+  }
+}
+
+// Against fp64, of the largest value: what three products in TF32 and sums in fp32 leave. One key repeated
+// throughout makes a state that grows, as in docs/wkv.md.
+TEST(CudaChunks, AreAsGoodAsFp32) {
+  for (const Kind kind : kKinds) {
+    const Wkv7Problem problem(500, 1, 64, kind, 23);
+    const auto got = run_wkv7(table(), problem, {{0, 500}}, {{}}, 1),
+               expected = run_wkv7(oracle(), problem, {{0, 500}}, {{}}, 1);
+    double most = 0, error = 0;
+    for (std::size_t i = 0; i < got.y.size(); ++i) {
+      most = std::max(most, std::abs(double{expected.y[i]}));
+      error = std::max(error, std::abs(double{got.y[i]} - expected.y[i]));
+    }
+    EXPECT_LE(error, (kind == Kind::repeated_key ? 4e-6 : 2e-6) * most) << "kind " << static_cast<int>(kind);
+  }
+}
+
 // Segments are handed over in groups: the ones of the second and third must be as right as those of the
 // first.
 TEST(CudaSegments, MoreThanOneLaunchHolds) {
@@ -153,7 +194,7 @@ TEST(CudaProducts, ARowsBitsDoNotDependOnTheOtherRows) {
         return y.values();
       };
       const auto whole = product(0, kMost);
-      for (Index M = 1; M <= kMost; M += N > 1000 ? 23 : 1) {
+      for (Index M = 1; M <= kMost; M += N > 1000 ? 23 : M < 20 || M > 62 ? 1 : 7) {
         const Index first = (kMost - M) * 7 % (kMost - M + 1);
         const std::vector<float> expected(whole.begin() + first * N, whole.begin() + (first + M) * N);
         ASSERT_TRUE(same_bits(product(first, M), expected))

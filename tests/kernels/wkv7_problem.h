@@ -44,6 +44,17 @@ struct Wkv7Problem {
     }
   }
 
+  // Rows [begin, end) alone.
+  Wkv7Problem rows(Index begin, Index end) const {
+    Wkv7Problem part = *this;
+    const Index D = H * N;
+    part.M = end - begin;
+    for (auto* data : {&part.r, &part.w, &part.k, &part.v, &part.a, &part.b}) {
+      *data = std::vector<float>(data->begin() + begin * D, data->begin() + end * D);
+    }
+    return part;
+  }
+
   Wkv7Args args() const {
     return {.M = M,
             .H = H,

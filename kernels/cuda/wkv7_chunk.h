@@ -1,0 +1,19 @@
+// WKV-7 in chunks of 16 tokens on the tensor cores: prefill.
+#pragma once
+
+#include "core/stream.h"
+#include "kernels/cuda/segments.h"
+#include "kernels/wkv7.h"
+
+namespace riverrun::kernels::cuda {
+
+inline constexpr Index kWkv7Chunk = 16;
+
+// Whether there is a chunked kernel for heads of N channels.
+constexpr bool has_wkv7_chunks(Index N) { return N == 32 || N == 64; }
+
+// The segments of one table. Chunks start at a segment's first row, so that a cut at a multiple of kWkv7Chunk
+// changes no bit. r, w, k, v, a, b and states are 16-byte aligned.
+void wkv7_chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
+
+}  // namespace riverrun::kernels::cuda

@@ -1,0 +1,108 @@
+// The emulator finds what it is there to find: barriers that are missing, copies that nobody waited for,
+// shared memory that nobody wrote, threads that wait for ever.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <vector>
+
+#include "cuda_emulator/emulator.h"
+
+namespace riverrun::cuda_emulator {
+namespace {
+
+constexpr unsigned kThreads = 64;
+constexpr Order kOrders[] = {Order::forward, Order::reverse, Order::shuffled};
+
+struct Job {
+  bool careful;
+  std::vector<float>* out;
+};
+
+// Runs one block in every order; what each wrote.
+std::vector<std::vector<float>> results(void (*body)(const void*), bool careful) {
+  std::vector<std::vector<float>> all;
+  for (const Order order : kOrders) {
+    std::vector<float> out(kThreads, -1.0f);
+    const Job job = {careful, &out};
+    set_order(order);
+    run(dim3(1), dim3(kThreads), kThreads * sizeof(float), body, &job);
+    all.push_back(out);
+  }
+  set_order(Order::forward);
+  return all;
+}
+
+// Every thread hands its number to the next one through shared memory.
+void pass_on(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  auto* const shared = static_cast<float*>(dynamic_shared());
+  shared[threadIdx.x] = static_cast<float>(threadIdx.x);
+  if (job.careful) block_barrier();
+  (*job.out)[threadIdx.x] = shared[(threadIdx.x + 1) % kThreads];
+}
+
+TEST(CudaEmulator, ABarrierOrdersABlock) {
+  for (const auto& out : results(pass_on, true)) {
+    for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(out[i], static_cast<float>((i + 1) % kThreads));
+  }
+}
+
+TEST(CudaEmulator, AMissingBarrierShows) {
+  const auto all = results(pass_on, false);
+  EXPECT_NE(std::memcmp(all[0].data(), all[1].data(), kThreads * sizeof(float)), 0);
+  EXPECT_TRUE(std::isnan(all[0][0]));  // thread 1 had not yet written
+}
+
+alignas(16) const float kSource[4] = {1, 2, 3, 4};
+
+void copy(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  auto* const shared = static_cast<float*>(dynamic_shared());
+  if (threadIdx.x == 0) {
+    copy_async(shared, kSource, 16);
+    commit_copies();
+    if (job.careful) wait_copies(0);
+  }
+  block_barrier();
+  (*job.out)[threadIdx.x] = shared[threadIdx.x % 4];
+  block_barrier();
+  wait_copies(0);
+}
+
+TEST(CudaEmulator, ACopyThatNobodyWaitedForShows) {
+  for (const auto& out : results(copy, true)) EXPECT_EQ(out[3], 4);
+  EXPECT_TRUE(std::isnan(results(copy, false)[1][3]));
+}
+
+void exchange_numbers(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  float sum = 0;
+  for (int round = 0; round < 3; ++round) {
+    const float mine = static_cast<float>(threadIdx.x) + 100.0f * static_cast<float>(round);
+    const auto* const all = exchange(&mine, sizeof(mine));
+    float other;
+    std::memcpy(&other, all + (threadIdx.x % 32 ^ 1) * kExchangeBytes, sizeof(other));
+    sum += other;
+  }
+  (*job.out)[threadIdx.x] = sum;
+}
+
+TEST(CudaEmulator, LanesOfAWarpExchange) {
+  for (const auto& out : results(exchange_numbers, true)) {
+    for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(out[i], 3.0f * static_cast<float>(i ^ 1u) + 300.0f);
+  }
+}
+
+void leave_early(const void*) {
+  if (threadIdx.x != 5) block_barrier();
+}
+
+TEST(CudaEmulatorDeathTest, ThreadsThatWaitForEverEndTheProgram) {
+  const Job job = {};
+  EXPECT_DEATH(run(dim3(1), dim3(kThreads), 0, leave_early, &job), "threads wait for others");
+  EXPECT_DEATH(run(dim3(1), dim3(33), 0, leave_early, &job), "whole warps");
+}
+
+}  // namespace
+}  // namespace riverrun::cuda_emulator

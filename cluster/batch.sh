@@ -17,6 +17,12 @@ command -v "$riverrun" >/dev/null || fail "there is no program $riverrun; put ri
 
 # Idle ranks give way to working ones; without it, MPI wakes late wherever ranks share a core.
 export OMPI_MCA_mpi_yield_when_idle=1
+# srun takes --cpus-per-task from sbatch only under this name; mpirun is told in words.
+mpirun_cores=()
+if [[ -n ${SLURM_CPUS_PER_TASK-} ]]; then
+  export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
+  mpirun_cores=(--map-by "slot:PE=$SLURM_CPUS_PER_TASK" --bind-to core)
+fi
 
 # What scontrol calls this job. Of an array, SLURM_JOB_ID alone can mean the whole array.
 job=$SLURM_JOB_ID
@@ -48,7 +54,7 @@ set_option() {
 stage() {
   option_value --model -m "${arguments[@]}"
   local staged
-  staged=$(srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+  staged=$(srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 \
     "$cluster/stage_model.sh" "$value" "$RIVERRUN_STAGE_DIR" | sort -u) || return
   [[ -n $staged && $staged != *$'\n'* ]] || fail "the nodes named the staged model differently: $staged"
   set_option --model -m "$staged"
@@ -60,7 +66,7 @@ start() {
   [[ -z ${RIVERRUN_BIND_GPU-} ]] || bind=("$cluster/bind_gpu.sh")
   case ${RIVERRUN_LAUNCHER:-srun} in
     srun) srun --mpi=pmix --kill-on-bad-exit=0 "${bind[@]}" "$riverrun" "${arguments[@]}" & ;;
-    mpirun) mpirun -n "$SLURM_NTASKS" "${bind[@]}" "$riverrun" "${arguments[@]}" & ;;
+    mpirun) mpirun -n "$SLURM_NTASKS" "${mpirun_cores[@]}" "${bind[@]}" "$riverrun" "${arguments[@]}" & ;;
     *) fail "RIVERRUN_LAUNCHER '$RIVERRUN_LAUNCHER' is neither srun nor mpirun" ;;
   esac
   ranks=$!
@@ -68,7 +74,7 @@ start() {
 
 # A node that has died takes its ranks along, and the others end with an error, often before SLURM knows why.
 all_nodes_answer() {
-  timeout 20 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 true 2>/dev/null
+  timeout 20 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 true 2>/dev/null
 }
 
 # Puts the job back into the queue, which ends this script.

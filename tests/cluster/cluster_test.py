@@ -64,11 +64,16 @@ class ClusterTest(JobTest):
         super().setUp()
         self.output = self.folder / "out.h5"
 
-    def submit(self, script, *options, command=JOB, **environment):
+    def submit(self, script, *options, command=JOB, program=PROGRAM, **environment):
         """sbatch, with `options` before the script; returns the job's number."""
         return cluster.command(
             "sbatch", "--parsable", "--output", self.folder / "%x-%j.log", *options, SCRIPTS / script, *self.arguments(command),
-            RIVERRUN=PROGRAM, RIVERRUN_CLUSTER=SCRIPTS, **environment)
+            RIVERRUN=program, RIVERRUN_CLUSTER=SCRIPTS, **environment)
+
+    def submit_array(self, shards, program=PROGRAM):
+        """Returns the numbers of the array and of the merge."""
+        return cluster.command(SCRIPTS / "submit_array.sh", shards, *self.arguments(), RIVERRUN=program,
+                               SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
 
     def arguments(self, command=JOB):
         return (*command, "--model", GOLDEN_MODEL, "--input", corpus, "--output", self.output)
@@ -110,8 +115,9 @@ class UndisturbedTest(ClusterTest):
     def test_one_node_with_srun_and_mpirun(self):
         jobs = []
         for launcher in ("srun", "mpirun"):
-            self.output = self.folder / f"{launcher}.h5"
-            jobs.append((self.submit("one_node.sbatch", RIVERRUN_LAUNCHER=launcher), self.output))
+            for options in ((), ("--ntasks-per-node=1", "--cpus-per-task=2")):
+                self.output = self.folder / f"{launcher}{len(options)}.h5"
+                jobs.append((self.submit("one_node.sbatch", *options, RIVERRUN_LAUNCHER=launcher), self.output))
         for number, self.output in jobs:
             self.check_completed(number)
             self.check_output()
@@ -135,9 +141,7 @@ class UndisturbedTest(ClusterTest):
         self.assertEqual(lines, ["rank 0 0 0", "rank 1 1 1", "rank 2 0 0", "rank 3 1 1"])
 
     def test_an_array_of_shards_is_merged(self):
-        numbers = cluster.command(SCRIPTS / "submit_array.sh", "3%2", *self.arguments(), RIVERRUN=PROGRAM,
-                                  SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
-        for number in numbers:
+        for number in self.submit_array("3%2"):
             self.check_completed(number)
         self.check_output()
         self.assertEqual(read_output(self.output)[1]["shards/shard"].tolist(), [1, 2, 3])
@@ -145,8 +149,7 @@ class UndisturbedTest(ClusterTest):
     def test_a_shard_that_failed_is_named_by_the_merge(self):
         # The second shard's output cannot be made.
         (self.folder / "out.h5.shard-2-of-2").mkdir()
-        array, merge = cluster.command(SCRIPTS / "submit_array.sh", "2", *self.arguments(), RIVERRUN=PROGRAM,
-                                       SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
+        array, merge = self.submit_array("2")
         self.assertEqual(sorted(job["ExitCode"] for job in cluster.wait_for_end(array)), ["0:0", "2:0"], self.log())
         self.assertEqual(cluster.wait_for_end(merge)[0]["ExitCode"], "2:0", self.log())
         self.assertIn("out.h5.shard-2-of-2", self.log())
@@ -195,13 +198,50 @@ class DisturbedTest(ClusterTest):
         self.assertEqual((job["JobState"], job["ExitCode"], job["Restarts"]), ("FAILED", "2:0", "0"), self.log())
 
 
-@unittest.skipUnless("75" in run("--help").out, "this riverrun does not stop on a signal yet")
-class TimeLimitTest(ClusterTest):
+class StoppedTest(ClusterTest):
+    """What the scripts do when SLURM's time is up. On the first start, USR1 ends a program that stands in for riverrun with 75."""
+
+    def stopping_program(self):
+        path = self.folder / "stopping"
+        path.write_text(f"""#!/usr/bin/env bash
+            if [[ -z ${{SLURM_RESTART_COUNT-}} && $1 != merge && ${{SLURM_ARRAY_TASK_ID:-3}} == 3 ]]; then
+              trap 'kill -KILL $running; exit 75' USR1
+              {PROGRAM} "$@" & running=$!
+              [[ -z ${{SLURM_ARRAY_TASK_ID-}} ]] || kill -USR1 $$
+              while true; do sleep 0.1; done
+            fi
+            exec {PROGRAM} "$@"
+            """)
+        path.chmod(0o755)
+        return path
+
     def test_a_job_goes_on_after_its_time_limit(self):
-        # One minute, the least there is; the signal comes up to a minute before the time that is asked for.
+        jobs = []
         for launcher in ("srun", "mpirun"):
             self.output = self.folder / f"{launcher}.h5"
-            number = self.submit("one_node.sbatch", "--time=1", "--signal=B:USR1@55", RIVERRUN_LAUNCHER=launcher)
+            number = self.submit("one_node.sbatch", "--ntasks-per-node=1", "--time=1", "--signal=B:USR1@50", program=self.stopping_program(),
+                                 RIVERRUN_LAUNCHER=launcher)
+            jobs.append((number, self.output))
+        for number, self.output in jobs:
+            self.check_completed(number, restarts=1)
+            self.check_output()
+        self.assertEqual(self.log().count("stopped after a checkpoint: the job goes back into the queue"), 2, self.log())
+
+    def test_a_task_of_an_array_is_requeued_alone(self):
+        # Only the last one is stopped, whose SLURM_JOB_ID is the number of the whole array.
+        array, merge = self.submit_array("3", program=self.stopping_program())
+        self.check_completed(merge)
+        tasks = {job["ArrayTaskId"]: (job["JobState"], job["Restarts"]) for job in cluster.job(array)}
+        self.assertEqual(tasks, {"1": ("COMPLETED", "0"), "2": ("COMPLETED", "0"), "3": ("COMPLETED", "1")}, self.log())
+        self.check_output()
+
+
+@unittest.skipUnless("75" in run("--help").out, "this riverrun does not stop on a signal yet")
+class CheckpointTest(ClusterTest):
+    def test_a_job_that_is_told_to_stop_goes_on_from_its_checkpoint(self):
+        for launcher in ("srun", "mpirun"):
+            self.output = self.folder / f"{launcher}.h5"
+            number = self.submit("one_node.sbatch", RIVERRUN_LAUNCHER=launcher)
             self.wait_for_the_middle(number)
             cluster.command("scancel", "--batch", "--signal=USR1", number)
             self.check_completed(number, restarts=1)

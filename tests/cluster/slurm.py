@@ -18,6 +18,7 @@ PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "uns
 CPUS_PER_NODE = 2
 GPUS_PER_NODE = 2
 SECONDS_TO_FIND_DEAD_NODES = 10
+ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
 
 CONFIGURATION = """
 ClusterName=test
@@ -168,8 +169,7 @@ class Slurm:
     def wait_for_end(self, number, seconds=120):
         """Waits for a job or all tasks of an array, and returns their fields."""
         def ended():
-            return all(job["JobState"] not in ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "CONFIGURING", "SUSPENDED")
-                       for job in self.job(number))
+            return all(job["JobState"] in ENDED for job in self.job(number))
         self.wait_until(ended, seconds, f"job {number} to end")
         return self.job(number)
 

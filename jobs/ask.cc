@@ -10,6 +10,7 @@
 #include "core/thread_pool.h"
 #include "jobs/commands.h"
 #include "jobs/run/machine.h"
+#include "jobs/run/node_model.h"
 #include "jobs/run/run_record.h"
 #include "jobs/texts/answers.h"
 #include "jobs/texts/questions.h"
@@ -37,18 +38,19 @@ std::vector<TokenId> prompt_of(const TextRules& rules, const std::string& questi
   return ids;
 }
 
-// What all ranks know.
+// What all ranks know. The first three must outlive it.
 struct Asking {
-  const KeptStates& states;
-  const model::Model& model;
-  const TextRules& rules;
+  Asking(const CorpusJob& job, const Machine& machine, const RunRecord& record, const model::Model& model, const std::vector<std::string>& questions);
+
   const Machine& machine;
+  const RunRecord& record;
+  const model::Model& model;
+  CorpusJob job;  // its attributes completed
+  TextRules rules;
+  KeptStates states;
   std::vector<std::string> questions, ids;
   std::vector<std::vector<TokenId>> prompts;  // of the questions
   std::vector<Asked> rows;
-  // Rank 0:
-  const CorpusJob& job;
-  const RunRecord& record;
 };
 
 // One rank's share of the rows.
@@ -146,24 +148,43 @@ std::vector<Asked> make_rows(const output::Reader& file, Index questions) {
   return rows;
 }
 
-int ask(CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
+Asking::Asking(const CorpusJob& given, const Machine& its_machine, const RunRecord& its_record, const model::Model& its_model,
+               const std::vector<std::string>& its_questions)
+    : machine(its_machine), record(its_record), model(its_model), job(given),
+      rules(*job.writing, job.options.model, job.options.tokenizer, model.config().vocab), states(job.options.input, model),
+      questions(its_questions), ids(states.file().ids()), rows(make_rows(states.file(), std::ssize(questions))) {
+  rules.record(job.attributes);
+  job.attributes.push_back({"prompt_question", rules.prompts().question});
+  job.attributes.push_back({"states_path", std::filesystem::absolute(job.options.input).string()});
+  for (const std::string& question : questions) prompts.push_back(prompt_of(rules, question));
+}
+
+int ask(const CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const RunRecord record(job.options, argc, argv);
   const auto& kernels = kernels::find_backend(job.options.backend);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);
-  const auto model = model::load_model(job.options.model, kernels, stream,
-                                       {job.options.precision, true, "", job.options.weights});
-  const TextRules rules(*job.writing, job.options.model, job.options.tokenizer, model->config().vocab);
-  rules.record(job.attributes);
-  job.attributes.push_back({"prompt_question", rules.prompts().question});
-  job.attributes.push_back({"states_path", std::filesystem::absolute(job.options.input).string()});
-  const KeptStates states(job.options.input, *model);
-  Asking asking{states, *model, rules, machine, questions, states.file().ids(), {}, make_rows(states.file(), std::ssize(questions)), job, record};
-  for (const std::string& question : questions) asking.prompts.push_back(prompt_of(rules, question));
+  std::unique_ptr<const Asking> asking;
+  const auto load = [&](WeightStorage& storage) {
+    return model::load_model(job.options.model, kernels, stream, {job.options.precision, true, "", job.options.weights, &storage});
+  };
+  const auto settle = [&](const model::Model& model) { asking = std::make_unique<Asking>(job, machine, record, model, questions); };
+  NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};
+  std::unique_ptr<model::Model> model;
+  const bool processes = machine.transport == "mpi";  // as in corpus_job.cc
+  if (processes) {
+    node.identity = identity_of(job.options);
+  } else {
+    model = load(private_weights());
+    settle(*model);
+  }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .timeout = machine.timeout},
-                              [&](Transport& transport) { return AskRun(asking, transport).run(); });
+                              [&](Transport& transport) {
+                                if (processes) model = load_node_model(node, transport);
+                                return AskRun(*asking, transport).run();
+                              });
 }
 
 }  // namespace

@@ -29,8 +29,6 @@ po::options_description describe(CorpusJobOptions& o) {
        "tokenise text that is not UTF-8 byte by byte, instead of marking the document failed");
   po::options_description blocks("How it reads", 100);
   blocks.add_options()
-      ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
-       "one copy in memory for all MPI ranks of a node: auto (where the system lets them), on (or fail), or off")
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
        "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
       ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
@@ -54,6 +52,8 @@ po::options_description describe_run(CorpusJobOptions& o) {
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
       ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
        "threads per rank; 0: the cores this rank may use")
+      ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
+       "one copy in memory for all MPI ranks of a node: auto (where the system lets them), on (or fail), or off")
       ("timeout", po::value(&o.timeout_seconds)->default_value(o.timeout_seconds)->value_name("S"),
        "seconds after which a silent rank, or a wait in which no rank makes progress, ends the job")
       ("synchronous-sends", po::bool_switch(&o.synchronous_sends),

@@ -11,6 +11,7 @@
 #include "core/thread_pool.h"
 #include "kernels/table.h"
 #include "model/model.h"
+#include "transport/transport.h"
 
 namespace riverrun::jobs {
 
@@ -30,6 +31,8 @@ using BenchRows = nlohmann::ordered_json;
 struct BenchModel {
   BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head);
   BenchModel(const BenchOptions& options, bool need_head) : BenchModel(options, kernels::find_backend(options.backend), need_head) {}
+  // On ranks that are processes: one copy of the weights per node, where memory can be shared.
+  BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport);
 
   const kernels::KernelTable& kernels;
   std::unique_ptr<ThreadPool> pool;
@@ -39,6 +42,10 @@ struct BenchModel {
 
   // Packs a matrix as the model's large ones are.
   kernels::PackMatrix pack_large() const { return model->weights() == DType::i8 ? kernels.pack_int8 : kernels.pack_matrix; }
+
+ private:
+  BenchModel(const BenchOptions& options, const kernels::KernelTable& table);  // without the model
+  std::unique_ptr<model::Model> load(const BenchOptions& options, bool need_head, WeightStorage& storage) const;
 };
 
 // Seconds of each of `rounds` runs of `body`, after one that is not counted; sorted, the best first.

@@ -12,10 +12,13 @@
 #include "jobs/bench/bench.h"
 #include "jobs/bench/known_shapes.h"
 #include "jobs/run/machine.h"
+#include "jobs/run/node_model.h"
 
 namespace riverrun::jobs {
 
 namespace {
+
+constexpr auto kLoadTimeout = std::chrono::seconds(60);
 
 double seconds_of(const std::function<void()>& body) {
   const auto begin = std::chrono::steady_clock::now();
@@ -36,20 +39,31 @@ struct TemporaryFile {
 
 }  // namespace
 
-BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head)
+BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table)
     : kernels(table), pool(std::make_unique<ThreadPool>(static_cast<int>(options.threads))),
-      stream(*kernels.device, *pool) {
-  const model::LoadOptions load{options.precision, need_head, "", options.weights};
-  if (!options.model.empty()) {
-    name = std::filesystem::path(options.model).filename().string();
-    model = model::load_model(options.model, kernels, stream, load);
-    return;
-  }
-  name = concat(options.generation, " ", options.shape);
+      stream(*kernels.device, *pool),
+      name(options.model.empty() ? concat(options.generation, " ", options.shape) : std::filesystem::path(options.model).filename().string()) {}
+
+BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head) : BenchModel(options, table) {
+  model = load(options, need_head, private_weights());
+}
+
+BenchModel::BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport)
+    : BenchModel(options, kernels::find_backend(options.backend)) {
+  CorpusJobOptions job;
+  job.model = options.model, job.precision = options.precision, job.weights = options.weights, job.backend = options.backend;
+  const std::string identity = options.model.empty() ? concat(name, ", precision ", job.precision, ", weights ", job.weights) : identity_of(job);
+  const auto load_into = [&](WeightStorage& storage) { return load(options, need_head, storage); };
+  model = load_node_model({ShareWeights::automatic, identity, load_into, [](const model::Model&) {}, kLoadTimeout}, transport);
+}
+
+std::unique_ptr<model::Model> BenchModel::load(const BenchOptions& options, bool need_head, WeightStorage& storage) const {
+  const model::LoadOptions load{options.precision, need_head, "", options.weights, &storage};
+  if (!options.model.empty()) return model::load_model(options.model, kernels, stream, load);
   const TemporaryFile file(".safetensors");
   if (launched_rank() == 0) log_info("making random weights: ", name);
   checkpoint::write_random_model(file.path, known_shape(options.generation, options.shape));
-  model = model::load_model(file.path, kernels, stream, load);
+  return model::load_model(file.path, kernels, stream, load);
 }
 
 std::vector<double> time_rounds(Index rounds, const std::function<void()>& body) {

@@ -146,12 +146,15 @@ class RingBench {
 }  // namespace
 
 BenchRows bench_ring(const BenchOptions& options) {
-  const BenchModel bench(options, false);
   BenchRows rows;
   const std::string transport = options.transport == "auto" ? transport::started_under_mpi() ? "mpi" : options.ranks > 1 ? "threads" : "self"
                                                             : options.transport;
+  const bool processes = transport == "mpi";
+  std::unique_ptr<const BenchModel> bench;  // ranks that are threads have one
+  if (!processes) bench = std::make_unique<BenchModel>(options, false);
   transport::run_ranks(transport, {.ranks = static_cast<int>(options.ranks), .timeout = kTimeout}, [&](Transport& rank) {
-    const BenchRows found = RingBench(bench, options, rank).run();
+    if (processes) bench = std::make_unique<BenchModel>(options, false, rank);
+    const BenchRows found = RingBench(*bench, options, rank).run();
     if (rank.rank() == 0) rows = found;
     return 0;
   });

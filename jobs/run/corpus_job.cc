@@ -5,9 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <filesystem>
 
-#include "checkpoint/checkpoint.h"
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -228,18 +226,6 @@ class CorpusRun {
   std::unique_ptr<Hierarchy> hierarchy_;
   ring::Statistics statistics_;
 };
-
-// What tells the weights of one job from those of another.
-std::string identity_of(const CorpusJobOptions& options) {
-  namespace fs = std::filesystem;
-  std::string identity = concat("precision ", options.precision, ", weights ", options.weights, ", backend ", options.backend);
-  for (const std::string& path : checkpoint::open_checkpoint(options.model)->file_paths()) {
-    identity += concat(", ", fs::path(path).filename(), " of ", fs::file_size(path), " bytes and time ",
-                       fs::last_write_time(path).time_since_epoch().count());
-  }
-  std::ranges::replace(identity, '\n', ' ');
-  return identity;
-}
 
 }  // namespace
 

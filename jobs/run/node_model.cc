@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <filesystem>
 #include <optional>
 #include <set>
 #include <span>
 #include <sstream>
 #include <vector>
 
+#include "checkpoint/checkpoint.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "core/shared_weights.h"
@@ -188,6 +190,17 @@ class NodeModel {
 };
 
 }  // namespace
+
+std::string identity_of(const CorpusJobOptions& options) {
+  namespace fs = std::filesystem;
+  std::string identity = concat("precision ", options.precision, ", weights ", options.weights, ", backend ", options.backend);
+  for (const std::string& path : checkpoint::open_checkpoint(options.model)->file_paths()) {
+    identity += concat(", ", fs::path(path).filename(), " of ", fs::file_size(path), " bytes and time ",
+                       fs::last_write_time(path).time_since_epoch().count());
+  }
+  std::ranges::replace(identity, '\n', ' ');
+  return identity;
+}
 
 ShareWeights parse_share_weights(const std::string& name) {
   if (name == "auto") return ShareWeights::automatic;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "core/weight_storage.h"
+#include "jobs/options.h"
 #include "model/model.h"
 #include "transport/transport.h"
 
@@ -15,9 +16,12 @@ namespace riverrun::jobs {
 enum class ShareWeights { automatic, on, off };
 ShareWeights parse_share_weights(const std::string& name);  // "auto", "on", "off"; else InputError
 
+// What tells the weights of one job from those of another.
+std::string identity_of(const CorpusJobOptions& options);
+
 struct NodeModelArgs {
   ShareWeights share;
-  std::string identity;  // what the ranks of a node must agree on before they share: the files of the model, options
+  std::string identity;  // what the ranks of a node must agree on before they share: identity_of(the job's options)
   std::function<std::unique_ptr<model::Model>(WeightStorage& storage)> load;
   std::function<void(const model::Model& model)> settle;  // what depends on the model, on every rank: part of the load
   transport::Clock::duration timeout;

@@ -11,6 +11,12 @@ void KeptStates::same(const char* what, const Value& theirs, const Value& ours) 
   RR_CHECK_INPUT(theirs == ours, reader_.path(), ": its states are of another model: ", what, " is ", theirs, " there, and ", ours, " here");
 }
 
+// A state depends on how it was computed. Read on from otherwise, it would answer, but not as that document's own continuation.
+void KeptStates::computed_alike(const char* option, const std::string& theirs, const std::string& ours, const std::string& say) const {
+  RR_CHECK_INPUT(theirs == ours, reader_.path(), ": its states were computed with ", theirs, " (", option, "), and the question would be read with ",
+                 ours, "; say ", option, " ", say, ", or run the job that kept them anew");
+}
+
 KeptStates::KeptStates(const std::string& path, const model::Model& model) : reader_(path), shape_(model.state_shape()), device_(model.device()) {
   const model::Config& config = model.config();
   const auto* wkv = reader_.dataset("/states/wkv");
@@ -21,6 +27,9 @@ KeptStates::KeptStates(const std::string& path, const model::Model& model) : rea
   same("channels", reader_.integer("channels"), config.channels);
   same("head_size", reader_.integer("head_size"), config.head_size);
   same("vocab", reader_.integer("vocab"), config.vocab);
+  const std::string precision = reader_.text("precision"), weights = reader_.text("weights");
+  computed_alike("--precision", precision, name_of(model.precision()), precision);
+  computed_alike("--weights", weights, name_of(model.weights()), weights == name_of(DType::i8) ? weights : "auto");
   RR_CHECK_INPUT(wkv->shape.size() >= 3 && wkv->shape[1] == shape_.layers && wkv->row_elements() == shape_.layers * shape_.state_floats() &&
                      shift->row_elements() == shape_.layers * 2 * shape_.row_floats,
                  path, ": its states are not those of all ", shape_.layers, " layers");

@@ -13,7 +13,8 @@ namespace riverrun::jobs {
 
 class KeptStates {
  public:
-  // InputError when the file keeps no states of all layers, or not those of such a model: generation and sizes must agree.
+  // InputError when the file keeps no states of all layers, or not those of such a model: generation and sizes must agree,
+  // and so must precision and the type of the weights.
   KeptStates(const std::string& path, const model::Model& model);
   // InputError unless the states are of a model with that checksum.
   void check_model(const std::string& sha256) const;
@@ -25,6 +26,8 @@ class KeptStates {
  private:
   template <class Value>
   void same(const char* what, const Value& theirs, const Value& ours) const;
+
+  void computed_alike(const char* option, const std::string& theirs, const std::string& ours, const std::string& say) const;
 
   mutable std::mutex mutex_;
   output::Reader reader_;

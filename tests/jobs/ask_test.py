@@ -7,7 +7,7 @@ import h5py
 
 from support import BAD_INPUT, GOLDEN_MODEL, SOME_FAILED, JobTest, make_model, make_tokens, read_output, run
 
-SMALL = ("--max-new-tokens", 10, "--template", "plain", "--stop", "\n\n", "--precision", "fp32")
+SMALL = ("--max-new-tokens", 10, "--template", "plain", "--stop", "\n\n")
 SAMPLED = ("--temperature", 1, "--seed", 4)
 QUESTIONS = ["Who?", "the river and the delta?", "Wo die Flüsse?"]
 
@@ -27,7 +27,8 @@ class AskTest(JobTest):
         self.asked += 1
         path = self.folder / f"answers{self.asked}.h5"
         done = run("ask", "--model", model, "--states", states or self.states, "--tokenizer", self.tokenizer, "--threads", 1,
-                   *SMALL, *options, *(("--output", path) if output else ()), **how)
+                   *SMALL, *(() if "--precision" in options else ("--precision", "fp32")), *options,
+                   *(("--output", path) if output else ()), **how)
         self.assertEqual(done.code, expect, done.err)
         return (read_output(path)[1] if output and expect != BAD_INPUT else None), done
 
@@ -48,8 +49,8 @@ class AskTest(JobTest):
         prompt = "\n\nQuestion: Who?\n\nAnswer:"
         file = self.folder / "prompts.txt"
         file.write_text(f"[before]\n[reminder]\n[section]\nx\n[after]\n{prompt}\n")
-        summary = self.job("summarize", self.corpus, "--tokenizer", self.tokenizer, *SMALL, "--start-token", "none",
-                           "--prompt-file", file)[1]
+        summary = self.job("summarize", self.corpus, "--tokenizer", self.tokenizer, *SMALL, "--precision", "fp32", "--start-token",
+                           "none", "--prompt-file", file)[1]
         answers, _ = self.ask("--question", "Who?")
         self.assertEqual(answers["answers/generated"].tolist(), summary["summaries/tokens"].tolist())
         self.assertEqual(answers["answers/text"].tolist(), summary["summaries/text"].tolist())
@@ -88,10 +89,24 @@ class AskTest(JobTest):
             sizes = {name: int(file.attrs[name]) for name in ("layers", "channels", "vocab")}
         twin = make_model(self.folder / "twin.safetensors", **sizes)
         states = self.folder / "twin.h5"
-        run("embed", "--model", twin, "--input", self.corpus, "--output", states, "--save-states", "--threads", 1)
+        run("embed", "--model", twin, "--input", self.corpus, "--output", states, "--save-states", "--precision", "fp32",
+            "--threads", 1)
         second = make_model(self.folder / "second.safetensors", seed=9, **sizes)
         _, done = self.ask("--question", "Who?", model=second, states=states, expect=BAD_INPUT)
         self.assertIn("model_sha256", done.err)
+
+    def test_states_computed_otherwise_are_refused(self):
+        # fp32 states under bf16 or int8, and int8 states under fp32: none would be the document's own continuation.
+        _, done = self.ask("--question", "Who?", "--precision", "bf16", expect=BAD_INPUT)
+        self.assertIn("computed with fp32 (--precision), and the question would be read with bf16; say --precision fp32", done.err)
+        _, done = self.ask("--question", "Who?", "--weights", "int8", expect=BAD_INPUT)
+        self.assertIn("say --weights auto", done.err)
+        states = self.folder / "int8.h5"
+        run("embed", "--model", GOLDEN_MODEL, "--input", self.corpus, "--output", states, "--save-states", "--precision", "fp32",
+            "--weights", "int8", "--threads", 1)
+        _, done = self.ask("--question", "Who?", states=states, expect=BAD_INPUT)
+        self.assertIn("say --weights int8", done.err)
+        self.ask("--question", "Who?", "--weights", "int8", states=states)
 
     def test_bad_input_is_refused(self):
         for words, *options in (

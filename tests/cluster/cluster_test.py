@@ -108,7 +108,7 @@ class ClusterTest(JobTest):
 
     def kill_for_a_while(self, node):
         cluster.kill_node(node)
-        self.addCleanup(cluster.revive_node, node)
+        self.addCleanup(cluster.let_return, node)
 
 
 class UndisturbedTest(ClusterTest):

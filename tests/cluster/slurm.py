@@ -47,7 +47,7 @@ SlurmdParameters=config_overrides
 MpiDefault=pmix
 ReturnToService=2
 SlurmdTimeout={seconds}
-KillWait=10
+KillWait=5
 JobRequeue=1
 GresTypes=gpu
 """
@@ -179,7 +179,7 @@ class Slurm:
         self.command("scontrol", "reconfigure")
 
     def kill_node(self, node):
-        """All of its processes end at once, and it stays away until revive_node."""
+        """All of its processes end at once, and it stays away until let_return."""
         (self.folder / f"down.{node}").touch()
         wanted = ["slurmd", "-D", "-N", node, "-f", str(self.folder / "slurm.conf")]
         for folder in pathlib.Path("/proc").iterdir():
@@ -195,9 +195,8 @@ class Slurm:
                 return
         raise RuntimeError(f"node {node} does not run")
 
-    def revive_node(self, node):
+    def let_return(self, node):
         (self.folder / f"down.{node}").unlink(missing_ok=True)
-        self.wait_until(lambda: self.node_states().get(node) == "idle", 60, f"node {node} to come back")
 
     def logs(self):
         text = ""

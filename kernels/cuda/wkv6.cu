@@ -1,5 +1,6 @@
 #include "kernels/cuda/recurrence.cuh"
 #include "kernels/cuda/table.h"
+#include "kernels/cuda/wkv6_chunk.h"
 
 namespace riverrun::kernels::cuda {
 
@@ -30,12 +31,17 @@ void wkv6(const Wkv6Args& args, Stream stream) {
            args.first_head, " + ", args.heads, " of ", args.H);
   const Index D = args.H * args.N;
   RR_CHECK(args.w_stride == 0 || args.w_stride == D, "rows of decay factors ", args.w_stride, " apart");
+  // By the segment's own length, which the document and the block size decide: neighbours and ranks do not.
+  const auto chunked = [N = args.N](Index rows) { return has_wkv6_chunks(N) && rows >= kWkv6Chunk; };
+  const auto groups = [&](auto&& wanted, auto&& f) {
+    for_segment_groups(args.segment_count, args.segments, args.state_in, args.state_out, wanted, f);
+  };
+  groups(chunked, [&](const SegmentTable& group) { wkv6_chunks(args, group, stream); });
   const RecurrenceParameters parameters = {
       .D = D, .N = args.N, .first_head = args.first_head, .v = args.v, .y = args.y};
   const Wkv6Rule rule = {{args.r, args.w, args.k, args.u}, {D, args.w_stride, D, 0}};
-  for_segment_groups(
-      args.segment_count, args.segments, args.state_in, args.state_out,
-      [&](const SegmentTable& group) { run_recurrence(parameters, rule, group, args.heads, stream); });
+  groups([&](Index rows) { return !chunked(rows); },
+         [&](const SegmentTable& group) { run_recurrence(parameters, rule, group, args.heads, stream); });
 }
 
 }  // namespace riverrun::kernels::cuda

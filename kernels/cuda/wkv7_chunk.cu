@@ -1,7 +1,4 @@
 // WKV-7 in chunks, one kernel for a whole segment: the state stays in registers from chunk to chunk.
-//
-// A warp holds 16 value rows of the state as the result of tensor-core products, values by keys; what it
-// multiplies with it is then the left operand where it is, and u and y come out transposed, values by tokens.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/wkv7_chunk.cuh"
 
@@ -15,97 +12,17 @@ struct ChunkParameters {
   float* y;
 };
 
-// [16 values, 16 tokens] as two tiles.
-struct ValuesByTokens {
-  float tile[2][4] = {};
-
-  // += left^T grams^T, left being [kC, values]; `left` holds its two halves.
-  __device__ __forceinline__ void add(const SplitLeft (&left)[2], const float* gram, int stride) {
+// What is added in a chunk: u^T b + v^T k.
+template <int N>
+__device__ __forceinline__ void update(StateRows<N>& S, const Wkv7Chunk<N>& chunk, const SplitLeft (&u)[2],
+                                       const SplitLeft (&v)[2]) {
+  S.update(chunk.decay, [&](int j, float(&added)[4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-#pragma unroll
-      for (int i = 0; i < 2; ++i)
-        multiply_split(tile[i], left[half], right_rows(gram, stride, 8 * i, 8 * half));
+      multiply_split(added, u[half], right_columns(chunk.b_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
+      multiply_split(added, v[half], right_columns(chunk.k_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
     }
-  }
-};
-
-// The state of 16 value rows.
-template <int N>
-struct StateRows {
-  float tile[N / 8][4];
-
-  // `rows`: the first of the warp's value rows, or null.
-  __device__ __forceinline__ void load(const float* rows) {
-    each_pair([&](int row, int key, float& first, float& second) {
-      const float2 two =
-          rows == nullptr ? float2{0, 0} : *reinterpret_cast<const float2*>(rows + row * N + key);
-      first = two.x, second = two.y;
-    });
-  }
-  __device__ __forceinline__ void store(float* rows) {
-    each_pair([&](int row, int key, float& first, float& second) {
-      *reinterpret_cast<float2*>(rows + row * N + key) = {first, second};
-    });
-  }
-
-  // S' = S diag(decay) + u^T b + v^T k. What is added is summed by itself: the tensor cores may round sums
-  // towards zero, which in a state of long memory would be a decay of its own.
-  __device__ __forceinline__ void update(const Wkv7Chunk<N>& chunk, const SplitLeft (&u)[2],
-                                         const SplitLeft (&v)[2]) {
-    const int pair = threadIdx.x % 4;
-#pragma unroll
-    for (int j = 0; j < N / 8; ++j) {
-      float added[4] = {};
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        multiply_split(added, u[half], right_columns(chunk.b_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
-        multiply_split(added, v[half], right_columns(chunk.k_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
-      }
-#pragma unroll
-      for (int i = 0; i < 4; ++i)
-        tile[j][i] = fmaf(tile[j][i], chunk.decay[8 * j + 2 * pair + i % 2], added[i]);
-    }
-  }
-
- private:
-  template <class Function>
-  __device__ __forceinline__ void each_pair(Function&& f) {
-    const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-#pragma unroll
-    for (int j = 0; j < N / 8; ++j) {
-      f(group, 8 * j + 2 * pair, tile[j][0], tile[j][1]);
-      f(group + 8, 8 * j + 2 * pair, tile[j][2], tile[j][3]);
-    }
-  }
-};
-
-// What the state before the chunk gives, A S^T to u and R S^T to y, transposed.
-template <int N>
-__device__ __forceinline__ void read_state(const StateRows<N>& S, const Wkv7Chunk<N>& chunk,
-                                           ValuesByTokens& u, ValuesByTokens& y) {
-#pragma unroll
-  for (int j = 0; j < N / 8; ++j) {
-    const SplitLeft state = left_of(S.tile[j]);
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      multiply_split(u.tile[i], state, right_rows(chunk.a_in[0], chunk.kAlongRows, 8 * i, 8 * j));
-      multiply_split(y.tile[i], state, right_rows(chunk.r_in[0], chunk.kAlongRows, 8 * i, 8 * j));
-    }
-  }
-}
-
-// `y`: the first token's row at the warp's first value row.
-__device__ __forceinline__ void write_rows(const ValuesByTokens& from, float* y, Index D, int tokens) {
-  const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-#pragma unroll
-  for (int i = 0; i < 2; ++i) {
-#pragma unroll
-    for (int c = 0; c < 4; ++c) {
-      const int t = 8 * i + 2 * pair + c % 2, row = group + c / 2 * 8;
-      if (t < tokens) y[t * D + row] = from.tile[i][c];
-    }
-  }
+  });
 }
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
@@ -142,7 +59,10 @@ __global__ void __launch_bounds__(Wkv7Chunk<N>::kThreads)
     __syncthreads();
     if (warp == 0) chunk.invert();
     ValuesByTokens u, y;
-    read_state(S, chunk, u, y);
+    S.for_each_left([&](int j, const SplitLeft& state) {
+      u.add_keys(state, chunk.a_in[0], Chunk::kAlongRows, j);
+      y.add_keys(state, chunk.r_in[0], Chunk::kAlongRows, j);
+    });
     const SplitLeft v[2] = {left_columns(incoming.v[0], Chunk::kAlongColumns, 0, row0),
                             left_columns(incoming.v[0], Chunk::kAlongColumns, 8, row0)};
     u.add(v, chunk.grams[kMak][0], Chunk::kGramRow);
@@ -152,8 +72,8 @@ __global__ void __launch_bounds__(Wkv7Chunk<N>::kThreads)
     solved.add({left_of(u.tile[0]), left_of(u.tile[1])}, chunk.inverse[0], Chunk::kGramRow);
     const SplitLeft removed[2] = {left_of(solved.tile[0]), left_of(solved.tile[1])};
     y.add(removed, chunk.grams[kMrb][0], Chunk::kGramRow);
-    write_rows(y, args.y + first * D + column + row0, D, tokens_from(first));
-    S.update(chunk, removed, v);
+    y.write(args.y + first * D + column + row0, D, tokens_from(first));
+    update(S, chunk, removed, v);
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
 }

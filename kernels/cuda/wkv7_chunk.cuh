@@ -4,13 +4,14 @@
 // parts (split_tf32.cuh).
 #pragma once
 
+#include "kernels/cuda/chunk_state.cuh"
 #include "kernels/cuda/copy_async.cuh"
 #include "kernels/cuda/split_tf32.cuh"
 #include "kernels/cuda/wkv7_chunk.h"
 
 namespace riverrun::kernels::cuda {
 
-inline constexpr int kC = kWkv7Chunk;
+inline constexpr int kC = kChunkTokens;
 enum Operand { kR, kW, kK, kA, kB, kOperands };
 enum Gram { kL, kMak, kMrb, kMrk, kGrams };
 

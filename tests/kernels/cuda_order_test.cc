@@ -138,6 +138,24 @@ TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBit) {
   }
 }
 
+TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBitOfWkv6) {
+  const Index M = 150, H = 2;
+  for (const Index N : {32, 64}) {
+    for (const Decay kind : kDecays) {
+      const Wkv6Problem whole(M, H, N, kind, 24);
+      const auto state = Random(25).normals(H * N * N);
+      const auto expected = run_wkv6(table(), whole, {{0, M}}, {state}, 1);
+      for (const Index cut : {16, 128}) {
+        const auto front = run_wkv6(table(), whole.tokens(0, cut), {{0, cut}}, {state}, 1),
+                   behind = run_wkv6(table(), whole.tokens(cut, M), {{0, M - cut}}, {front.states[0]}, 1);
+        EXPECT_TRUE(same_bits(front.y, rows_of(expected.y, 0, cut * H * N))) << "cut at " << cut;
+        EXPECT_TRUE(same_bits(behind.y, rows_of(expected.y, cut * H * N, M * H * N))) << "cut at " << cut;
+        EXPECT_TRUE(same_bits(behind.states[0], expected.states[0])) << "cut at " << cut;
+      }
+    }
+  }
+}
+
 // Against fp64, of the largest value: what three products in TF32 and sums in fp32 leave. One key repeated
 // throughout makes a state that grows, as in docs/wkv.md.
 TEST(CudaChunks, AreAsGoodAsFp32) {

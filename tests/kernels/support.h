@@ -35,6 +35,12 @@ std::vector<Variant> fast_variants();  // without the reference
 // Emulated kernels take their time: tests of many shapes leave some of them out.
 inline bool emulated(const Variant& variant) { return variant.target == Variant::Target::emulated; }
 
+// Where 40 tokens of a recurrence may be cut. CUDA's chunks of 16 are counted from a segment's first row, and what is
+// shorter is computed token by token: it wants whole chunks in front of a cut and one or more behind.
+inline std::vector<Index> cuts_of_40(const Variant& variant) {
+  return emulated(variant) ? std::vector<Index>{0, 16, 40} : std::vector<Index>{0, 1, 15, 16, 17, 39, 40};
+}
+
 // Selects the variant's instruction set for this process and returns its table.
 const KernelTable& select(const Variant& variant);
 inline const KernelTable& oracle() { return find_backend("reference"); }

@@ -67,12 +67,6 @@ TEST_P(Wkv7Test, TwoTokensByHand) {
   EXPECT_EQ(state, (std::vector<float>{2, 6, -0.5f, 4}));
 }
 
-// Of 40 tokens. CUDA's chunks of 16 are counted from a segment's first row, and what is shorter takes the recurrence: it
-// wants cuts that leave whole chunks in front and a chunk or more behind.
-std::vector<Index> cuts_of(const Variant& variant) {
-  return emulated(variant) ? std::vector<Index>{0, 16, 40} : std::vector<Index>{0, 1, 15, 16, 17, 39, 40};
-}
-
 // What the ring rests on: cut a document, carry the state across the cut, and nothing changes.
 TEST_P(Wkv7Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
@@ -81,7 +75,7 @@ TEST_P(Wkv7Test, CarryingStateAcrossACutChangesNoBit) {
     const Wkv7Problem whole(M, H, N, kind, 11);
     const std::vector<float> state = Random(12).normals(H * N * N);
     const auto expected = run_wkv7(table, whole, {{0, M}}, {state}, 2);
-    for (const Index cut : cuts_of(GetParam())) {
+    for (const Index cut : cuts_of_40(GetParam())) {
       Threads pool(3);
       std::vector<float> carried = state, y(M * D, kNaN);
       for (const Segment part : {Segment{0, cut}, Segment{cut, M}}) {

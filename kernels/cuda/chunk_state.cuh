@@ -1,0 +1,99 @@
+// The state of a head from chunk to chunk, in registers.
+//
+// A warp holds 16 value rows as the result of tensor-core products, values by keys. In a product with what it
+// holds the state is then the left operand where it is, and u and y come out transposed, values by tokens.
+#pragma once
+
+#include "kernels/cuda/split_tf32.cuh"
+
+namespace riverrun::kernels::cuda {
+
+inline constexpr int kChunkTokens = 16;
+
+// [16 values, 16 tokens] as two tiles of 8 tokens.
+struct ValuesByTokens {
+  float tile[2][4] = {};
+
+  // += left^T weights^T: `left` [16 tokens s, 16 values] by its halves, `weights` [t][s].
+  __device__ __forceinline__ void add(const SplitLeft (&left)[2], const float* weights, int stride) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+#pragma unroll
+      for (int i = 0; i < 2; ++i)
+        multiply_split(tile[i], left[half], right_rows(weights, stride, 8 * i, 8 * half));
+    }
+  }
+
+  // += S rows^T over keys [8 j, 8 j + 8): `rows` [token][key].
+  __device__ __forceinline__ void add_keys(const SplitLeft& state, const float* rows, int stride, int j) {
+#pragma unroll
+    for (int i = 0; i < 2; ++i) multiply_split(tile[i], state, right_rows(rows, stride, 8 * i, 8 * j));
+  }
+
+  // `y`: the first token's row at the warp's first value row; D from a token to the next.
+  __device__ __forceinline__ void write(float* y, Index D, int tokens) const {
+    const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
+#pragma unroll
+    for (int i = 0; i < 2; ++i) {
+#pragma unroll
+      for (int c = 0; c < 4; ++c) {
+        const int t = 8 * i + 2 * pair + c % 2, row = group + c / 2 * 8;
+        if (t < tokens) y[t * D + row] = tile[i][c];
+      }
+    }
+  }
+};
+
+// 16 value rows of N keys.
+template <int N>
+struct StateRows {
+  float tile[N / 8][4];
+
+  // `rows`: the first of the warp's value rows, or null.
+  __device__ __forceinline__ void load(const float* rows) {
+    for_each_pair([&](int row, int key, float& first, float& second) {
+      const float2 two =
+          rows == nullptr ? float2{0, 0} : *reinterpret_cast<const float2*>(rows + row * N + key);
+      first = two.x, second = two.y;
+    });
+  }
+  __device__ __forceinline__ void store(float* rows) {
+    for_each_pair([&](int row, int key, float& first, float& second) {
+      *reinterpret_cast<float2*>(rows + row * N + key) = {first, second};
+    });
+  }
+
+  // f(j, keys [8 j, 8 j + 8) of the state as a left operand)
+  template <class Function>
+  __device__ __forceinline__ void for_each_left(Function&& f) const {
+#pragma unroll
+    for (int j = 0; j < N / 8; ++j) f(j, left_of(tile[j]));
+  }
+
+  // S' = S diag(decay) + what add(j, sums) adds to the sums of tile j. They are summed by themselves: the
+  // tensor cores may round sums towards zero, which in a state of long memory would be a decay of its own.
+  template <class Function>
+  __device__ __forceinline__ void update(const float* decay, Function&& add) {
+    const int pair = threadIdx.x % 4;
+#pragma unroll
+    for (int j = 0; j < N / 8; ++j) {
+      float added[4] = {};
+      add(j, added);
+#pragma unroll
+      for (int i = 0; i < 4; ++i) tile[j][i] = fmaf(tile[j][i], decay[8 * j + 2 * pair + i % 2], added[i]);
+    }
+  }
+
+ private:
+  template <class Function>
+  __device__ __forceinline__ void for_each_pair(Function&& f) {
+    const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
+#pragma unroll
+    for (int j = 0; j < N / 8; ++j) {
+      f(group, 8 * j + 2 * pair, tile[j][0], tile[j][1]);
+      f(group + 8, 8 * j + 2 * pair, tile[j][2], tile[j][3]);
+    }
+  }
+};
+
+}  // namespace riverrun::kernels::cuda

@@ -19,9 +19,10 @@ struct Layout {
 // Writes rows into a file whose datasets know where they lie; what it leaves out is zero.
 using Fill = std::function<void(RawFile& file, const std::vector<Dataset>& datasets)>;
 
-// Makes `path` with its attribute `complete` as given. It appears under its name when all of it is on the disk.
-// InputError when it exists, unless `replace`: then the old file stays until the new one takes its place.
-// `path`.creating, left behind by a crash, is replaced; it is removed when anything goes wrong.
-void create_file(const std::string& path, const Layout& layout, Index complete, bool replace, const Fill& fill);
+// Makes `path` with its attribute `complete` as given. It appears under its name when all of it is on the
+// disk. InputError when it exists, unless `replace`: then the old file stays until the new one takes its
+// place. `path`.creating, left behind by a crash, is replaced; it is removed when anything goes wrong.
+void create_file(const std::string& path, const Layout& layout, Index complete, bool replace,
+                 const Fill& fill);
 
 }  // namespace riverrun::output

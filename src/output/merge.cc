@@ -33,8 +33,8 @@ class RowCopier {
   void finish() {
     copy();
     write();
-    RR_CHECK(target_.bytes() == 0 || at_ == target_.offset + target_.bytes(), target_.path, ": ", at_ - target_.offset,
-             " bytes were joined where there is room for ", target_.bytes());
+    RR_CHECK(target_.bytes() == 0 || at_ == target_.offset + target_.bytes(), target_.path, ": ",
+             at_ - target_.offset, " bytes were joined where there is room for ", target_.bytes());
   }
 
  private:
@@ -53,7 +53,8 @@ class RowCopier {
   void read(Index offset, Index bytes) {
     while (bytes > 0) {
       if (buffer_.size() >= kBufferBytes) write();
-      const std::size_t used = buffer_.size(), piece = std::min(static_cast<std::size_t>(bytes), kBufferBytes - used);
+      const std::size_t used = buffer_.size(),
+                        piece = std::min(static_cast<std::size_t>(bytes), kBufferBytes - used);
       buffer_.resize(used + piece);
       input_->raw.read(std::span(buffer_).subspan(used), offset, target_.path);
       offset += static_cast<Index>(piece);
@@ -78,7 +79,8 @@ class RowCopier {
 
 class Merge {
  public:
-  Merge(std::vector<MergeInput> inputs, const MergeOptions& options) : inputs_(std::move(inputs)), options_(options) {
+  Merge(std::vector<MergeInput> inputs, const MergeOptions& options)
+      : inputs_(std::move(inputs)), options_(options) {
     places_ = order_documents(inputs_);
     add_provenance();
   }
@@ -90,9 +92,10 @@ class Merge {
       merged.pending += std::ranges::count(input.status, Status::pending);
     }
     const Layout layout{std::get<std::string>(inputs_[0].attribute("job")->value), attributes(), datasets()};
-    create_file(path, layout, merged.pending == 0, options_.replace, [&](RawFile& file, const std::vector<Dataset>& datasets) {
-      for (const Dataset& dataset : datasets) fill(file, dataset);
-    });
+    create_file(path, layout, merged.pending == 0, options_.replace,
+                [&](RawFile& file, const std::vector<Dataset>& datasets) {
+                  for (const Dataset& dataset : datasets) fill(file, dataset);
+                });
     return merged;
   }
 
@@ -101,7 +104,8 @@ class Merge {
     std::vector<Attribute> all = options_.attributes;
     for (const Attribute& attribute : inputs_[0].attributes) {
       const std::string& name = attribute.name;
-      const bool written_otherwise = name == "schema" || name == "job" || name == "complete" || name == "shards";
+      const bool written_otherwise =
+          name == "schema" || name == "job" || name == "complete" || name == "shards";
       // One path of the model is as good as another: its checksum is what was compared.
       if (!written_otherwise && (name == "model_path" || !describes_a_run(name))) all.push_back(attribute);
     }
@@ -138,11 +142,14 @@ class Merge {
       const bool is_text = std::holds_alternative<std::string>(kind.value);
       for (const MergeInput& input : inputs_) {
         const Attribute* found = input.attribute(kind.name);
-        const bool alike = found && found->value.index() == kind.value.index() && !std::holds_alternative<double>(kind.value);
+        const bool alike = found && found->value.index() == kind.value.index() &&
+                           !std::holds_alternative<double>(kind.value);
         RR_CHECK_INPUT(alike, input.path, ": has no attribute ", kind.name, " like that of ",
                        inputs_[0].path);
-        if (is_text) texts_["/shards/" + kind.name].push_back(std::get<std::string>(found->value));
-        else numbers_["/shards/" + kind.name].push_back(std::get<Index>(found->value));
+        if (is_text)
+          texts_["/shards/" + kind.name].push_back(std::get<std::string>(found->value));
+        else
+          numbers_["/shards/" + kind.name].push_back(std::get<Index>(found->value));
       }
     }
     for (const MergeInput& input : inputs_) {
@@ -154,11 +161,14 @@ class Merge {
   void fill(RawFile& file, const Dataset& dataset) const {
     const std::string& path = dataset.path;
     if (dataset.bytes() == 0) return;
-    if (const auto column = texts_.find(path); column != texts_.end()) return write_texts(file, dataset, column->second);
-    if (const auto column = numbers_.find(path); column != numbers_.end()) return write_numbers(file, dataset, column->second);
+    if (const auto column = texts_.find(path); column != texts_.end())
+      return write_texts(file, dataset, column->second);
+    if (const auto column = numbers_.find(path); column != numbers_.end())
+      return write_numbers(file, dataset, column->second);
     if (path == "/documents/status") return write_status(file, dataset);
     if (path == "/scores/offset") return write_numbers(file, dataset, score_offsets(gather_tokens()));
-    if (rows_of(path) == RowsOf::part && path.ends_with("/document")) return write_numbers(file, dataset, part_documents(group_of(path)));
+    if (rows_of(path) == RowsOf::part && path.ends_with("/document"))
+      return write_numbers(file, dataset, part_documents(group_of(path)));
     copy_rows(file, dataset);
   }
 
@@ -176,7 +186,8 @@ class Merge {
       if (rows == RowsOf::token) copier.add(input, *sources[i], input.first_score[row], input.tokens[row]);
       if (rows != RowsOf::part) continue;
       const PartRows& parts = input.parts.at(group);
-      for (Index p = parts.first[row]; p < parts.first[row + 1]; ++p) copier.add(input, *sources[i], parts.rows[p], 1);
+      for (Index p = parts.first[row]; p < parts.first[row + 1]; ++p)
+        copier.add(input, *sources[i], parts.rows[p], 1);
     }
     copier.finish();
   }
@@ -186,7 +197,8 @@ class Merge {
     for (std::size_t k = 0; k < places_.size(); ++k) {
       const PartRows& parts = inputs_[places_[k].input].parts.at(group);
       const Index row = places_[k].row;
-      documents.insert(documents.end(), static_cast<std::size_t>(parts.first[row + 1] - parts.first[row]), static_cast<Index>(k));
+      documents.insert(documents.end(), static_cast<std::size_t>(parts.first[row + 1] - parts.first[row]),
+                       static_cast<Index>(k));
     }
     return documents;
   }
@@ -204,13 +216,15 @@ class Merge {
   }
 
   static void write_numbers(RawFile& file, const Dataset& dataset, const std::vector<Index>& values) {
-    RR_CHECK(std::ssize(values) == dataset.rows(), dataset.path, ": ", values.size(), " values for ", dataset.rows(), " rows");
+    RR_CHECK(std::ssize(values) == dataset.rows(), dataset.path, ": ", values.size(), " values for ",
+             dataset.rows(), " rows");
     file.write(std::as_bytes(std::span(values)), dataset.offset, dataset.path);
   }
 
   static void write_texts(RawFile& file, const Dataset& dataset, const std::vector<std::string>& texts) {
     std::string rows;
-    for (const std::string& text : texts) rows.append(text).append(static_cast<std::size_t>(dataset.element_bytes) - text.size(), '\0');
+    for (const std::string& text : texts)
+      rows.append(text).append(static_cast<std::size_t>(dataset.element_bytes) - text.size(), '\0');
     file.write(std::as_bytes(std::span(rows)), dataset.offset, dataset.path);
   }
 
@@ -227,7 +241,8 @@ Merged merge(const std::string& path, const std::vector<std::string>& inputs, co
   RR_CHECK_INPUT(!inputs.empty(), "there are no files to merge");
   for (const std::string& input : inputs) {
     std::error_code error;
-    RR_CHECK_INPUT(!std::filesystem::equivalent(path, input, error), path, " is one of the files to merge; name another for the output");
+    RR_CHECK_INPUT(!std::filesystem::equivalent(path, input, error), path,
+                   " is one of the files to merge; name another for the output");
   }
   return Merge(open_inputs(inputs, options.allow_incomplete), options).write(path);
 }

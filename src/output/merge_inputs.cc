@@ -20,35 +20,51 @@ std::string words(const Attribute* attribute) {
 // Texts may have room for the longest one of their file.
 bool same_kind(const Dataset& a, const Dataset& b) {
   return a.element == b.element && (a.element_bytes == b.element_bytes || a.element == Element::text) &&
-         a.shape.size() == b.shape.size() && std::equal(a.shape.begin() + 1, a.shape.end(), b.shape.begin() + 1);
+         a.shape.size() == b.shape.size() &&
+         std::equal(a.shape.begin() + 1, a.shape.end(), b.shape.begin() + 1);
 }
 
 PartRows find_parts(const std::vector<Index>& documents, Index count) {
-  PartRows parts{std::vector<Index>(static_cast<std::size_t>(count) + 1, 0), std::vector<Index>(documents.size())};
+  PartRows parts{std::vector<Index>(static_cast<std::size_t>(count) + 1, 0),
+                 std::vector<Index>(documents.size())};
   for (const Index document : documents) ++parts.first[document + 1];
   std::partial_sum(parts.first.begin(), parts.first.end(), parts.first.begin());
   std::vector<Index> next = parts.first;
-  for (std::size_t row = 0; row < documents.size(); ++row) parts.rows[next[documents[row]]++] = static_cast<Index>(row);
+  for (std::size_t row = 0; row < documents.size(); ++row)
+    parts.rows[next[documents[row]]++] = static_cast<Index>(row);
   return parts;
 }
 
 MergeInput open_input(const std::string& path, bool allow_incomplete) {
   const Reader reader(path);
-  MergeInput input{path, RawFile::for_reading(path), reader.attributes(), reader.datasets(), reader.ids(), reader.tokens(),
-                   {}, reader.status(), {}, {}};
-  RR_CHECK_INPUT(!input.attribute("merged_from"), path, ": is itself the output of a merge; merge all the files at once");
+  MergeInput input{path,
+                   RawFile::for_reading(path),
+                   reader.attributes(),
+                   reader.datasets(),
+                   reader.ids(),
+                   reader.tokens(),
+                   {},
+                   reader.status(),
+                   {},
+                   {}};
+  RR_CHECK_INPUT(!input.attribute("merged_from"), path,
+                 ": is itself the output of a merge; merge all the files at once");
   const auto pending = std::ranges::count(input.status, Status::pending);
   RR_CHECK_INPUT(pending == 0 || allow_incomplete, path, ": ", pending, " of its ", reader.documents(),
                  " documents are still to do; finish it with --resume, or say --allow-incomplete");
   for (const Dataset& dataset : input.datasets) {
-    RR_CHECK_INPUT(rows_of(dataset.path) != RowsOf::unknown, path, ": ", dataset.path, " is not of schema ", kSchema,
-                   "; merge the file as riverrun wrote it");
-    RR_CHECK_INPUT(dataset.offset >= 0 || dataset.bytes() == 0, path, ": ", dataset.path,
-                   " is not stored in one piece; the file was rewritten by another program: merge what riverrun wrote");
+    RR_CHECK_INPUT(rows_of(dataset.path) != RowsOf::unknown, path, ": ", dataset.path, " is not of schema ",
+                   kSchema, "; merge the file as riverrun wrote it");
+    RR_CHECK_INPUT(
+        dataset.offset >= 0 || dataset.bytes() == 0, path, ": ", dataset.path,
+        " is not stored in one piece; the file was rewritten by another program: merge what riverrun wrote");
     const bool is_list = rows_of(dataset.path) == RowsOf::part && dataset.path.ends_with("/document");
-    if (is_list) input.parts[group_of(dataset.path)] = find_parts(reader.integers(dataset.path, 0, dataset.rows()), reader.documents());
+    if (is_list)
+      input.parts[group_of(dataset.path)] =
+          find_parts(reader.integers(dataset.path, 0, dataset.rows()), reader.documents());
   }
-  if (reader.dataset("/questions/text")) input.questions = reader.strings("/questions/text", 0, reader.dataset("/questions/text")->rows());
+  if (reader.dataset("/questions/text"))
+    input.questions = reader.strings("/questions/text", 0, reader.dataset("/questions/text")->rows());
   input.first_score = score_offsets(input.tokens);
   return input;
 }
@@ -56,8 +72,9 @@ MergeInput open_input(const std::string& path, bool allow_incomplete) {
 void check_same_attributes(const MergeInput& one, const MergeInput& other) {
   const auto compare = [&](const std::string& name) {
     const Attribute *a = one.attribute(name), *b = other.attribute(name);
-    RR_CHECK_INPUT(describes_a_run(name) || name == "complete" || (a && b && a->value == b->value), "cannot merge: ", name, " is ", words(a), " in ",
-                   one.path, " and ", words(b), " in ", other.path);
+    RR_CHECK_INPUT(describes_a_run(name) || name == "complete" || (a && b && a->value == b->value),
+                   "cannot merge: ", name, " is ", words(a), " in ", one.path, " and ", words(b), " in ",
+                   other.path);
   };
   for (const MergeInput* input : {&one, &other}) {
     for (const Attribute& attribute : input->attributes) compare(attribute.name);
@@ -68,14 +85,16 @@ void check_same_datasets(const MergeInput& one, const MergeInput& other) {
   const auto check = [](const MergeInput& has, const MergeInput& lacks) {
     for (const Dataset& dataset : has.datasets) {
       const auto found = std::ranges::find(lacks.datasets, dataset.path, &Dataset::path);
-      RR_CHECK_INPUT(found != lacks.datasets.end(), "cannot merge: ", dataset.path, " is in ", has.path, " and not in ", lacks.path);
-      RR_CHECK_INPUT(same_kind(dataset, *found), "cannot merge: the rows of ", dataset.path, " are of another kind in ", has.path, " than in ",
-                     lacks.path);
+      RR_CHECK_INPUT(found != lacks.datasets.end(), "cannot merge: ", dataset.path, " is in ", has.path,
+                     " and not in ", lacks.path);
+      RR_CHECK_INPUT(same_kind(dataset, *found), "cannot merge: the rows of ", dataset.path,
+                     " are of another kind in ", has.path, " than in ", lacks.path);
     }
   };
   check(one, other);
   check(other, one);
-  RR_CHECK_INPUT(one.questions == other.questions, "cannot merge: ", one.path, " and ", other.path, " have other questions");
+  RR_CHECK_INPUT(one.questions == other.questions, "cannot merge: ", one.path, " and ", other.path,
+                 " have other questions");
 }
 
 void check_ids(const std::vector<MergeInput>& inputs) {
@@ -83,7 +102,8 @@ void check_ids(const std::vector<MergeInput>& inputs) {
   for (const MergeInput& input : inputs) {
     for (const std::string& id : input.ids) {
       const auto [earlier, is_new] = seen.insert({id, &input});
-      RR_CHECK_INPUT(is_new, "cannot merge: the document \"", id, "\" is in ", earlier->second->path, " and in ", input.path);
+      RR_CHECK_INPUT(is_new, "cannot merge: the document \"", id, "\" is in ", earlier->second->path,
+                     " and in ", input.path);
     }
   }
 }
@@ -103,14 +123,16 @@ std::vector<std::size_t> by_shard(const std::vector<MergeInput>& inputs) {
   std::vector<std::size_t> at(inputs.size(), kNone);
   for (std::size_t i = 0; i < inputs.size(); ++i) {
     const Index number = integer(inputs[i], "shard");
-    RR_CHECK_INPUT(number >= 1 && number <= count, inputs[i].path, ": is shard ", number, " of ", count, "; the file is damaged");
+    RR_CHECK_INPUT(number >= 1 && number <= count, inputs[i].path, ": is shard ", number, " of ", count,
+                   "; the file is damaged");
     if (number > std::ssize(at)) continue;
-    RR_CHECK_INPUT(at[number - 1] == kNone, "cannot merge: ", inputs[at[number - 1]].path, " and ", inputs[i].path, " are both shard ", number);
+    RR_CHECK_INPUT(at[number - 1] == kNone, "cannot merge: ", inputs[at[number - 1]].path, " and ",
+                   inputs[i].path, " are both shard ", number);
     at[number - 1] = i;
   }
   const auto missing = std::ranges::find(at, kNone);
-  RR_CHECK_INPUT(missing == at.end() && count == std::ssize(at), "cannot merge: shard ", missing - at.begin() + 1, " of ", count,
-                 " is missing; give all of them");
+  RR_CHECK_INPUT(missing == at.end() && count == std::ssize(at), "cannot merge: shard ",
+                 missing - at.begin() + 1, " of ", count, " is missing; give all of them");
   return at;
 }
 
@@ -128,8 +150,8 @@ const Attribute* MergeInput::attribute(const std::string& name) const {
 }
 
 bool describes_a_run(const std::string& attribute) {
-  constexpr std::array<std::string_view, 7> kNames = {"command", "created",    "model_path", "riverrun_version",
-                                                       "shard",   "states_path", "input_crc32c"};
+  constexpr std::array<std::string_view, 7> kNames = {
+      "command", "created", "model_path", "riverrun_version", "shard", "states_path", "input_crc32c"};
   return std::ranges::find(kNames, attribute) != kNames.end();
 }
 
@@ -160,8 +182,9 @@ std::vector<Place> order_documents(const std::vector<MergeInput>& inputs) {
   for (Index s = 0; s < shards; ++s) {
     const MergeInput& input = inputs[at[s]];
     const Index expected = (documents - s + shards - 1) / shards;
-    RR_CHECK_INPUT(std::ssize(input.ids) == expected, "cannot merge: ", input.path, " has ", input.ids.size(), " documents where shard ", s + 1,
-                   " of ", shards, " has ", expected, " of ", documents, "; was the input changed between the shards?");
+    RR_CHECK_INPUT(std::ssize(input.ids) == expected, "cannot merge: ", input.path, " has ", input.ids.size(),
+                   " documents where shard ", s + 1, " of ", shards, " has ", expected, " of ", documents,
+                   "; was the input changed between the shards?");
   }
   for (Index k = 0; k < documents; ++k) places.push_back({at[k % shards], k / shards});
   return places;

@@ -1,4 +1,5 @@
-// The files that a merge joins: what they hold, whether they belong together, and in which order their documents go.
+// The files that a merge joins: what they hold, whether they belong together, and in which order their
+// documents go.
 #pragma once
 
 #include <map>

@@ -12,7 +12,7 @@ set -euo pipefail
 # of code that handles foreign bytes or shares memory between threads. Outside libraries are not instrumented, so
 # tests that start MPI are left to the release build.
 readonly release_without='gpu'
-readonly asan_folders=(core text checkpoint plan transport kernels model generate ring output)
+readonly asan_folders=(core text checkpoint plan transport kernels model generate ring output fuzz)
 readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
 # loops in a second precision, and the same programs once more as on another CPU.

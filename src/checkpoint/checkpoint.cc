@@ -161,7 +161,7 @@ Checkpoint::Checkpoint(std::string path, std::string container,
     RR_CHECK(tensor.scale == 1.0f || can_be_scaled(tensor), "tensor ", name, " of type ",
              name_of(tensor.dtype), " with scale ", tensor.scale);
     RR_CHECK(
-        std::any_of(files_.begin(), files_.end(), [&](const auto& file) { return lies_in(*file, tensor); }),
+        std::any_of(files_.begin(), files_.end(), [&, &tensor = tensor](const auto& file) { return lies_in(*file, tensor); }),
         "tensor ", name, " lies outside ", path_);
   }
 }

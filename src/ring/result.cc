@@ -54,6 +54,10 @@ SliceResult unpack(std::span<const std::byte> bytes) {
   Fixed fixed;
   RR_CHECK(bytes.size() >= sizeof fixed, "a result of ", bytes.size(), " bytes");
   std::memcpy(&fixed, bytes.data(), sizeof fixed);
+  const auto is_flag = [](Index value) { return value == 0 || value == 1; };
+  const bool no_text = fixed.section == -1 && fixed.stop_reason == 0 && fixed.text_tokens == 0 && fixed.text_bytes == 0;
+  const bool a_text = fixed.section >= 0 && fixed.stop_reason >= 0 && fixed.stop_reason <= static_cast<Index>(StopReason::length);
+  RR_CHECK(is_flag(fixed.last) && is_flag(fixed.finite) && (no_text || a_text), "a result that came damaged");
   SliceResult result;
   result.document = fixed.document;
   result.tokens = fixed.tokens;

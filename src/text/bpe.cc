@@ -55,7 +55,9 @@ void Bpe::push(Workspace& workspace, std::size_t at, std::size_t right) const {
 // A symbol lies at the position of its first byte; its size is kept there and at its last byte, so that both
 // neighbours are found. ids holds kNoToken where no symbol starts.
 void Bpe::encode(std::string_view word, Workspace& workspace, std::vector<TokenId>& out) const {
-  auto& [ids, sizes, queue] = workspace;
+  auto& ids = workspace.ids;
+  auto& sizes = workspace.sizes;
+  auto& queue = workspace.queue;
   const std::size_t n = word.size();
   RR_CHECK(n <= kPositionMask, "a word of ", n, " bytes");
   ids.resize(n);

@@ -20,8 +20,8 @@ readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform|GoldenTest.*re
 readonly tsan_folders=(core transport ring)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.
-# The programs run once more as on another CPU belong to folders that are not built there.
-readonly tsan_not='(Identity|Mutation).*(rwkv5|rwkv6|rwkv7a|bf16)|_test_avx2|without_vnni'
+# The programs run once more as on another CPU, and the fuzz seeds, belong to folders that are not built there.
+readonly tsan_not='(Identity|Mutation).*(rwkv5|rwkv6|rwkv7a|bf16)|^fuzz_|_test_avx2|without_vnni'
 
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}

@@ -65,7 +65,7 @@ __device__ __forceinline__ void multiply_slabs(const FewRowsParameters& args, In
 
 // blockIdx.x: kOutputTiles tiles of columns of y, blockIdx.y: kRowTiles tiles of rows.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
-__global__ void __launch_bounds__(kThreads)
+__global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : 3)
     few_rows_16_kernel(const __grid_constant__ FewRowsParameters args) {
   constexpr int kOutputs = kOutputTiles * kTileOutputs, kSize = kRowTiles * kTileRows * kOutputs;
   const Index m0 = Index{blockIdx.y} * kRowTiles * kTileRows, n0 = Index{blockIdx.x} * kOutputs;

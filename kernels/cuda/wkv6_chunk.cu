@@ -123,7 +123,7 @@ struct Chunk {
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
 template <int N>
-__global__ void __launch_bounds__(Chunk<N>::kThreads)
+__global__ void __launch_bounds__(Chunk<N>::kThreads, 2)
     wkv6_chunk_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
   auto& chunk = *launch_shared<Chunk<N>>();

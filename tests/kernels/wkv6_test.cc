@@ -32,7 +32,7 @@ TEST_P(Wkv6Test, AgreesWithTheReference) {
         for (const Index M : {0, 1, 2, 65}) check(M, 3, N, 2);
       }
       for (const Index N : {1, 4, 20, 48, 96}) check(9, 2, N, 2);
-      check(700, 1, 64, 3);
+      check(emulated(GetParam()) ? 100 : 700, 1, 64, 3);
     }
   }
 }
@@ -165,18 +165,18 @@ TEST_P(Wkv6Test, ASegmentHasTheBitsItHasAlone) {
   }
 }
 
-// With a decay this close to 1 and nothing written, the state must still be there after a thousand tokens.
+// With a decay this close to 1 and nothing written, the state must still be there after hundreds of tokens.
 TEST_P(Wkv6Test, LongMemoryIsKept) {
   const auto& table = select(GetParam());
-  const Index M = 1000, N = 64;
+  const Index M = emulated(GetParam()) ? 200 : 1000, N = 64;
   Wkv6Problem problem(M, 1, N, Decay::long_memory, 51);
   for (auto* data : {&problem.k, &problem.v}) std::fill(data->begin(), data->end(), 0.0f);
   std::fill(problem.w.begin(), problem.w.end(), 1 - 0x1p-20f);
   const std::vector<float> state = Random(52).normals(N * N);
   const auto result = run_wkv6(table, problem, {{0, M}}, {state}, 1);
   std::vector<float> expected = state;
-  for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, 1000));
-  expect_near(result.states[0], expected, 0, 1000 * kRoundoff, "state");
+  for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, M));
+  expect_near(result.states[0], expected, 0, static_cast<double>(M) * kRoundoff, "state");
 }
 
 // A decay factor of 0 is in its range: what came before the token is gone to the last bit, the token itself

@@ -45,7 +45,8 @@ TEST_P(Wkv7Test, AgreesWithTheReference) {
     }
     for (const Index N : {1, 4, 20, 48, 96})
       expect_agreement(table, Wkv7Problem(9, 2, N, kind, 7), {{0, 9}}, {{}}, 2, concat("N ", N));
-    expect_agreement(table, Wkv7Problem(700, 1, 64, kind, 8), {{0, 700}}, {{}}, 3, "700 tokens");
+    const Index many = emulated(GetParam()) ? 100 : 700;
+    expect_agreement(table, Wkv7Problem(many, 1, 64, kind, 8), {{0, many}}, {{}}, 3, "many tokens");
   }
 }
 
@@ -194,10 +195,10 @@ TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
   }
 }
 
-// With a decay this close to 1 and nothing written, the state must still be there after a thousand tokens.
+// With a decay this close to 1 and nothing written, the state must still be there after hundreds of tokens.
 TEST_P(Wkv7Test, LongMemoryIsKept) {
   const auto& table = select(GetParam());
-  const Index M = 1000, N = 64;
+  const Index M = emulated(GetParam()) ? 200 : 1000, N = 64;
   Wkv7Problem problem(M, 1, N, Kind::long_memory, 51);
   for (auto* data : {&problem.k, &problem.v, &problem.a, &problem.b})
     std::fill(data->begin(), data->end(), 0.0f);
@@ -205,8 +206,8 @@ TEST_P(Wkv7Test, LongMemoryIsKept) {
   const std::vector<float> state = Random(52).normals(N * N);
   const auto result = run_wkv7(table, problem, {{0, M}}, {state}, 1);
   std::vector<float> expected = state;
-  for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, 1000));
-  expect_near(result.states[0], expected, 0, 1000 * kRoundoff, "state");
+  for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, M));
+  expect_near(result.states[0], expected, 0, static_cast<double>(M) * kRoundoff, "state");
 }
 
 TEST_P(Wkv7Test, NanStaysInItsValueRowAndHead) {

@@ -35,6 +35,8 @@ po::options_description describe(CorpusJobOptions& o) {
        "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
       ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
        "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
+      ("checkpoint-seconds", po::value(&o.checkpoint_seconds)->default_value(o.checkpoint_seconds)->value_name("S"),
+       "how often the place reached inside long documents is kept, for --resume; 0: never")
       ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
   return po::options_description().add(files).add(blocks).add(describe_run(o));
 }

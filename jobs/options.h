@@ -23,7 +23,7 @@ struct CorpusJobOptions {
   bool resume = false, overwrite = false, keep_invalid_utf8 = false, synchronous_sends = false;
   std::string start_token = "auto", end_token = "auto";
   std::string progress = "auto", log_level = "info", trace;
-  double timeout_seconds = 60;
+  double timeout_seconds = 60, checkpoint_seconds = 300;
   Shard shard;
 };
 

@@ -1,31 +1,17 @@
 #include "jobs/run/corpus_job.h"
 
-#include <malloc.h>
-#include <unistd.h>
+#include <optional>
 
-#include <algorithm>
-#include <cstring>
-
-#include "core/crc32c.h"
 #include "core/error.h"
-#include "core/log.h"
-#include "core/progress.h"
-#include "jobs/run/first_pass.h"
+#include "core/stop.h"
+#include "jobs/run/corpus_run.h"
 #include "jobs/run/machine.h"
 #include "jobs/run/node_model.h"
-#include "jobs/run/report.h"
-#include "jobs/run/result_file.h"
+#include "jobs/run/run_lock.h"
 #include "jobs/run/run_record.h"
-#include "jobs/run/scratch_file.h"
 #include "jobs/run/while_alive.h"
-#include "jobs/run/work_list.h"
-#include "jobs/texts/hierarchy.h"
-#include "jobs/texts/passages.h"
-#include "jobs/texts/text_writer.h"
 #include "kernels/table.h"
 #include "model/model.h"
-#include "plan/plan.h"
-#include "ring/ring.h"
 #include "transport/transport.h"
 
 namespace riverrun::jobs {
@@ -34,202 +20,10 @@ namespace {
 
 using transport::Transport;
 
-// One run on one rank. Everything that all ranks must agree on comes from rank 0 and is broadcast.
-class CorpusRun {
- public:
-  CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
-            const RunRecord& record, const Writing* writing, Transport& transport)
-      : job_(job), machine_(machine), model_(model), kernels_(kernels), record_(record), writing_(writing), transport_(transport),
-        timeout_(machine.timeout), request_(job.request) {}
-
-  int run() {
-    if (leads()) while_alive(transport_, [this] { prepare(); });
-    // A hierarchy of summaries reads those of one level as the documents of the next; other jobs have one level.
-    do {
-      share();
-      compute();
-      ++level_;
-    } while (next_level());
-    if (leads()) results_->finish();
-    return finish();
-  }
-
- private:
-  bool leads() const { return transport_.rank() == 0; }
-
-  // Rank 0: reads the input and makes the output file, so that every shape is known before anything is computed.
-  void prepare() {
-    spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
-    std::unique_ptr<text::Tokenizer> tokenizer;
-    if (job_.passages > 0) tokenizer = open_tokenizer(job_.options.model, job_.options.tokenizer, model_.config().vocab);
-    FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
-                                 writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
-                                 job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads,
-                                 writing_ ? &writing_->tokenizer() : tokenizer.get(), job_.options.shard});
-    // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
-    malloc_trim(0);
-    corpus_ = std::move(pass.corpus);
-    log_info(corpus_.documents.size(), " documents, ", short_number(double(corpus_.tokens)), " tokens");
-    request_.start_tokens = pass.start_token >= 0 ? 1 : 0;
-    Index longest = 0;
-    const Shard& shard = job_.options.shard;
-    for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
-    if (shard.count > 1) longest = 0;  // no shard knows the longest document of all, and they must choose alike
-    list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}};
-
-    auto attributes = record_.attributes(job_, model_);
-    attributes.push_back({"tokenizer", pass.tokenizer});
-    attributes.push_back({"start_token", Index{pass.start_token}});
-    attributes.push_back({"end_token", Index{pass.end_token}});
-    attributes.push_back({"block_tokens", list_.block_tokens});
-    if (shard.count > 1) attributes.insert(attributes.end(), {{"shard", shard.number}, {"shards", shard.count}});
-    const text::TokenSpool spool(list_.spool_path, list_.spool_tokens);
-    attributes.push_back({"input_crc32c", Index{crc32c(std::as_bytes(spool.ids(0, list_.spool_tokens)))}});
-    if (job_.passages > 0) {
-      passages_ = std::make_unique<Passages>(job_.passages, request_.window, request_.start_tokens, corpus_, list_.spool_path, *tokenizer, model_.config().vocab);
-    }
-    results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_, passages_.get());
-    for (std::size_t d = 0; d < corpus_.documents.size(); ++d) {
-      const text::DocumentInfo& document = corpus_.documents[d];
-      const Index length = results_->is_settled(Index(d)) ? 0 : document.length;
-      list_.first.push_back(document.first);
-      list_.length.push_back(writing_ ? writing_->sequence_tokens(length) : length);
-      if (writing_) list_.key.push_back(generate::document_key(document.id));
-    }
-    if (writing_ && writing_->mode() == WritingMode::hierarchical) hierarchy_ = std::make_unique<Hierarchy>(*writing_);
-  }
-
-  // Rank 0 makes the next level's documents, if there are any; the others learn of it.
-  bool next_level() {
-    if (!writing_ || writing_->mode() != WritingMode::hierarchical) return false;
-    std::vector<std::byte> more(1);
-    if (leads()) {
-      spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
-      more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
-    }
-    transport_.broadcast(more, "the next level of summaries", timeout_);
-    // What the document itself gives, it has given.
-    request_ = {};
-    return more[0] != std::byte{0};
-  }
-
-  void share() {
-    std::vector<std::byte> bytes;
-    if (leads()) bytes = pack(list_);
-    transport_.broadcast(bytes, "the first pass over the input", timeout_);
-    if (!leads()) list_ = unpack_work_list(bytes);
-    request_.start_tokens = list_.start_tokens;
-    try {
-      spool_ = std::make_unique<text::TokenSpool>(list_.spool_path, list_.spool_tokens);
-    } catch (const InputError& error) {
-      throw InputError(concat(error.what(), "; rank 0 keeps the token ids there, so --output must be in a directory that all nodes share"));
-    }
-    // On one node the name can go as soon as every rank has the file open: whatever ends this job, nothing stays. Over
-    // NFS that would take the file from the other nodes, so there it goes at the end.
-    char host[256] = {};
-    RR_CHECK(::gethostname(host, sizeof host - 1) == 0, with_errno("no host name"));
-    const auto name = std::as_bytes(std::span(host, std::strlen(host)));
-    const auto hosts = transport_.gather({name.begin(), name.end()}, "every rank to open the token spool", timeout_);
-    if (leads() && std::all_of(hosts.begin(), hosts.end(), [&](const auto& other) { return other == hosts[0]; })) spool_file_->remove();
-  }
-
-  void compute() {
-    plan::Options options = plan_options(transport_.size(), list_.block_tokens, model_, request_.states || writing_);
-    if (writing_) options.sections = writing_->cuts();
-    const plan::Plan plan = plan::make_plan(list_.length, options);
-    if (leads()) while_alive(transport_, [&] { check_plan(plan, model_, request_); });
-    transport_.barrier("every rank to be ready", timeout_);
-    Trace trace(transport_.rank(), Trace::Clock::now());
-    std::unique_ptr<Progress> progress;
-    if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan.tokens);
-    ThreadPool pool(machine_.threads);
-    const OwnStream stream(*kernels_.device, pool);
-    SectionedTokens sectioned;
-    const auto tokens = [&](Index document, Index first, Index count) {
-      const auto own = [&](Index from, Index size) { return spool_->ids(list_.first[document] + from, size); };
-      return writing_ ? sectioned.range(*writing_, first, count, own) : own(first, count);
-    };
-    const auto on_result = [&](ring::SliceResult result, double efficiency) {
-      take(std::move(result));
-      progress->update(results_->tokens_done(), results_->documents_done(), efficiency);
-    };
-    ring::Job ring_job{plan, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
-    std::unique_ptr<TextWriter> writer;
-    if (writing_) {
-      writer = std::make_unique<TextWriter>(*writing_, WritingDocuments{list_.key, list_.length, level_}, model_, stream);
-      ring_job.start = writing_->start();
-      ring_job.fork = writer.get();
-    }
-    statistics_ += ring::run(ring_job, transport_, stream);
-    if (level_ == 0) plan_ = plan;
-    progress.reset();
-    gather_trace(trace);
-  }
-
-  // Rank 0.
-  void take(ring::SliceResult result) {
-    if (!result.written) {
-      if (level_ == 0) results_->take(std::move(result));
-      return;
-    }
-    const ring::WrittenText& written = *result.written;
-    const bool summary = writing_->is_summary(list_.length[result.document], written.section);
-    if (hierarchy_ && !summary) hierarchy_->take(result.document, written.section, written.text);
-    if (level_ == 0 || summary) results_->take_text(result.document, summary, written);
-    else if (!result.finite) results_->spoil(result.document);
-  }
-
-  void gather_trace(const Trace& trace) {
-    if (job_.options.trace.empty()) return;
-    const std::string json = trace.json();
-    const auto bytes = std::as_bytes(std::span(json));
-    std::vector<std::string> parts;
-    for (const auto& part : transport_.gather({bytes.begin(), bytes.end()}, "the timeline of every rank", timeout_)) {
-      parts.emplace_back(reinterpret_cast<const char*>(part.data()), part.size());
-    }
-    if (leads()) write_trace(job_.options.trace, parts);
-  }
-
-  int finish() {
-    // Where every rank's time went.
-    const auto bytes = std::as_bytes(std::span(&statistics_, 1));
-    const auto all = transport_.gather({bytes.begin(), bytes.end()}, "every rank's statistics", timeout_);
-    std::vector<std::byte> code(1);
-    if (leads()) {
-      std::vector<ring::Statistics> statistics(all.size());
-      for (std::size_t rank = 0; rank < all.size(); ++rank) std::memcpy(&statistics[rank], all[rank].data(), sizeof(ring::Statistics));
-      report_run(*results_, plan_, model_, statistics);
-      code[0] = std::byte(results_->failed() > 0 ? static_cast<int>(ExitCode::some_documents_failed) : 0);
-    }
-    transport_.broadcast(code, "the end of the job", timeout_);
-    return static_cast<int>(code[0]);
-  }
-
-  const CorpusJob& job_;
-  const Machine& machine_;
-  const model::Model& model_;
-  const kernels::KernelTable& kernels_;
-  const RunRecord& record_;
-  const Writing* const writing_;  // null for a job that writes no texts
-  Transport& transport_;
-  transport::Clock::duration timeout_;
-  ring::Request request_;
-  WorkList list_;
-  std::unique_ptr<text::TokenSpool> spool_;
-  // Rank 0:
-  std::unique_ptr<ScratchFile> spool_file_;
-  text::Corpus corpus_;
-  std::unique_ptr<Passages> passages_;  // null for a job that chooses none
-  std::unique_ptr<ResultFile> results_;
-  plan::Plan plan_;  // of the documents themselves
-  Index level_ = 0;  // of a hierarchy of summaries
-  std::unique_ptr<Hierarchy> hierarchy_;
-  ring::Statistics statistics_;
-};
-
 }  // namespace
 
 int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
+  exit_on_stop_signals();  // until there is something to lose
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const auto& kernels = kernels::find_backend(job.options.backend);
@@ -252,17 +46,23 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   };
   NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};
   std::unique_ptr<model::Model> model;
+  std::optional<RunLock> lock;  // in the process of rank 0
   // Ranks that are threads share what is loaded before they start; ranks that are processes need MPI to agree on who packs.
   const bool processes = machine.transport == "mpi";
   if (processes) {
     node.identity = identity_of(job.options);
   } else {
+    lock.emplace(job.options.output);
     model = load(private_weights());
     settle(*model);
   }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
                               [&](Transport& transport) {
-                                if (processes) model = load_node_model(node, transport);
+                                if (processes) {
+                                  if (transport.rank() == 0) while_alive(transport, [&] { lock.emplace(job.options.output); });
+                                  model = load_node_model(node, transport);
+                                }
+                                note_stop_signals();
                                 return CorpusRun(job, machine, *model, kernels, record, writing.get(), transport).run();
                               });
 }

@@ -5,6 +5,7 @@
 #include "checkpoint/checkpoint.h"
 #include "core/error.h"
 #include "core/log.h"
+#include "core/stop.h"
 #include "jobs/options.h"
 #include "text/tokenizer_choice.h"
 
@@ -27,6 +28,7 @@ class WatchedReader : public text::Reader {
   void forbid_mixing() { one_kind_ = true; }
 
   bool next(text::Document& document) override {
+    if (stop_requested()) throw Error("stopped on a signal while reading the input, before anything was computed; run the same command again", ExitCode::stopped);
     if (held_) {
       document = std::move(first_);
       held_ = false;

@@ -61,6 +61,7 @@ Machine prepare_machine(const CorpusJobOptions& options) {
   RR_CHECK_INPUT(options.block_tokens % kChunk == 0, "--block-tokens ", options.block_tokens, " is not a multiple of ",
                  kChunk);
   RR_CHECK_INPUT(options.timeout_seconds > 0 && options.timeout_seconds < 1e7, "--timeout ", options.timeout_seconds, " is not between 0 and 1e7 seconds");
+  RR_CHECK_INPUT(options.checkpoint_seconds >= 0 && options.checkpoint_seconds < 1e7, "--checkpoint-seconds ", options.checkpoint_seconds, " is not between 0 and 1e7 seconds");
   RR_CHECK_INPUT(!(options.resume && options.overwrite), "--resume and --overwrite exclude each other");
   Machine machine;
   machine.progress = choose_progress(options.progress);
@@ -125,10 +126,13 @@ plan::Options plan_options(int ranks, Index block_tokens, const model::Model& mo
   return options;
 }
 
-void check_plan(const plan::Plan& plan, const model::Model& model, const ring::Request& request) {
+Index carries_for(const plan::Plan& plan, const model::Model& model, const ring::Request& request) {
   const ring::CarryLayout layout(model.state_shape(), ring::Readout::carried_sums(request, model.config().channels));
-  const std::string cycle = plan::find_deadlock(plan, layout.messages(), ring::kCarriesInFlight);
-  RR_CHECK(cycle.empty(), "this plan would deadlock: ", cycle);
+  for (Index carries = ring::kCarriesInFlight;; carries *= 2) {
+    const std::string cycle = plan::find_deadlock(plan, layout.messages(), carries);
+    if (cycle.empty()) return carries;
+    RR_CHECK(carries <= plan.edges, "this plan would deadlock: ", cycle);
+  }
 }
 
 int launched_rank() {

@@ -33,8 +33,9 @@ Index choose_block_tokens(Index asked, Index longest_document);
 // `keeps_states`: the state after a document is kept for a while.
 plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, bool keeps_states);
 
-// Proves that the plan's messages cannot deadlock; Error otherwise.
-void check_plan(const plan::Plan& plan, const model::Model& model, const ring::Request& request);
+// How many carries a rank must be able to keep on their way for the plan's messages not to deadlock: nearly always the least,
+// ring::kCarriesInFlight. Error when no number will do.
+Index carries_for(const plan::Plan& plan, const model::Model& model, const ring::Request& request);
 
 // The rank that mpirun or srun gave this process, known before MPI starts; 0 elsewhere.
 int launched_rank();

@@ -47,7 +47,27 @@ ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const
     pending_.push_back({writing ? writing->sequence_tokens(length) : length, own_sections + Index{writing && writing->summarises()}});
     if (!corpus.documents[d].error.empty()) mark_failed(static_cast<Index>(d), corpus.documents[d].error);
   }
+  if (writing) cuts_ = writing->cuts();
   writer_->commit();
+}
+
+void ResultFile::go_on(Index document, Index next_token) {
+  Pending& pending = pending_.at(document);
+  Along& along = along_[document];
+  along.tokens = next_token;
+  if (cuts_.tokens > 0 && next_token >= cuts_.tokens) along.sections = (next_token - cuts_.tokens) / (cuts_.tokens + cuts_.between) + 1;
+  pending.tokens_left -= next_token;
+  pending.texts_left -= along.sections;
+  RR_CHECK(pending.tokens_left > 0 && pending.texts_left >= 0, "document ", document, " cannot go on from token ", next_token);
+}
+
+Index ResultFile::written_up_to(Index document) const {
+  const auto found = along_.find(document);
+  if (found == along_.end() || !pending_[document].finite) return 0;
+  const Along& along = found->second;
+  if (cuts_.tokens == 0) return along.tokens;
+  const Index end_of_next_section = cuts_.tokens + along.sections * (cuts_.tokens + cuts_.between);
+  return std::min(along.tokens, end_of_next_section - 1);
 }
 
 bool ResultFile::is_settled(Index document) const {
@@ -67,6 +87,11 @@ void ResultFile::take(ring::SliceResult result) {
   pending.tokens_left -= result.tokens;
   RR_CHECK(pending.tokens_left >= 0, "more results than tokens for document ", result.document);
   tokens_done_ += result.tokens;
+  if (result.first_token > 0 || !result.last) {
+    Along& along = along_[result.document];
+    along.ahead.emplace(result.first_token, result.first_token + result.tokens);
+    for (auto at = along.ahead.begin(); at != along.ahead.end() && at->first == along.tokens; at = along.ahead.erase(at)) along.tokens = at->second;
+  }
   settle_if_complete(result.document);
 }
 
@@ -76,25 +101,32 @@ void ResultFile::take_text(Index document, bool summary, const ring::WrittenText
   if (text.stop_reason == StopReason::none) spoil(document);
   else writer_->write_text(summary ? output::TextGroup::summaries : output::TextGroup::sections, row, {text.text, text.tokens, text.stop_reason});
   Pending& pending = pending_.at(document);
+  if (const auto found = along_.find(document); found != along_.end() && !summary) {
+    Along& along = found->second;
+    along.sections_ahead.insert(text.section);
+    while (along.sections_ahead.erase(along.sections) > 0) ++along.sections;
+  }
   RR_CHECK(--pending.texts_left >= 0, "more texts than were asked for of document ", document);
   settle_if_complete(document);
 }
 
 void ResultFile::settle_if_complete(Index document) {
-  const Pending& pending = pending_[document];
-  if (pending.tokens_left == 0 && pending.texts_left == 0) {
+  if (is_complete(document)) {
     ++documents_done_;
-    if (pending.finite) {
+    along_.erase(document);
+    if (pending_[document].finite) {
       write_passages(document);
       writer_->mark_done(document);
     } else {
       mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
     }
   }
-  const auto now = std::chrono::steady_clock::now();
-  if (now - committed_ < kCommitInterval) return;
+  if (std::chrono::steady_clock::now() - committed_ >= kCommitInterval) commit();
+}
+
+void ResultFile::commit() {
   writer_->commit();
-  committed_ = now;
+  committed_ = std::chrono::steady_clock::now();
 }
 
 bool ResultFile::fits(std::span<const float> vectors) const {

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +26,9 @@ class ResultFile {
   ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model, const text::Corpus& corpus,
              const std::vector<output::Attribute>& attributes, const Writing* writing, const Passages* passages);
 
+  // The document goes on from this token of its sequence: an earlier run has written all that comes before.
+  void go_on(Index document, Index next_token);
+
   // Nothing is left to do for this document: done in an earlier run, or bad.
   bool is_settled(Index document) const;
 
@@ -34,6 +39,11 @@ class ResultFile {
   void take_text(Index document, bool summary, const ring::WrittenText& text);
   // A number on the way to the document's results was not finite: it will be marked failed.
   void spoil(Index document) { pending_.at(document).finite = false; }
+  // Of a document that is not complete: up to where its results, and the texts of its sections, have all been written, so that
+  // another run may go on from there. 0 when none may: a result was not finite.
+  Index written_up_to(Index document) const;
+  bool is_complete(Index document) const { return pending_.at(document).tokens_left == 0 && pending_.at(document).texts_left == 0; }
+  void commit();  // marks reach the file
   void finish();
 
   const std::string& path() const { return writer_->path(); }
@@ -47,6 +57,13 @@ class ResultFile {
   struct Pending {
     Index tokens_left = 0, texts_left = 0;
     bool finite = true;
+  };
+  // Of a document of more than one slice, while it is not complete.
+  struct Along {
+    Index tokens = 0;              // all before have been written,
+    std::map<Index, Index> ahead;  // and these: first token and end
+    Index sections = 0;            // the same for texts of sections
+    std::set<Index> sections_ahead;
   };
   void mark_failed(Index document, const std::string& error);
   void write(const ring::SliceResult& result);
@@ -62,6 +79,8 @@ class ResultFile {
   const Passages* passages_;
   std::vector<Index> first_score_, first_window_, first_section_, first_passage_;  // per document, of its rows
   std::vector<Pending> pending_;                   // per document
+  std::map<Index, Along> along_;                   // by document
+  plan::Sections cuts_;                            // where texts are written within a document
   std::vector<std::string> failures_;
   Index tokens_done_ = 0, documents_done_ = 0;
   std::chrono::steady_clock::time_point committed_ = std::chrono::steady_clock::now();

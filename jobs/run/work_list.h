@@ -17,6 +17,7 @@ struct WorkList {
   Index block_tokens = 0;
   std::vector<Index> first;         // per document: of its ids in the spool
   std::vector<Index> length;        // per document: ids to compute, 0 for one that is settled
+  std::vector<Index> begin;         // per document: the first id still to be computed, 0 for all of them; or empty: all are 0
   std::vector<std::uint64_t> key;   // per document: of its random numbers; empty when none are drawn
 };
 

@@ -2,8 +2,10 @@
 //
 // A document is cut from its own first token into slices of `block_tokens`; one of that length or shorter is never
 // cut. Where sections are asked for, it is also cut at the end of each. So where a document is cut depends on the
-// document, the block size and the sections alone, and which rank computes a block never enters the arithmetic. Blocks are placed by a list schedule: whenever a rank is free it takes the ready
-// block of the first document in a fixed order, started documents first, then longest first (docs/ring.md).
+// document, the block size and the sections alone, and which rank computes a block never enters the arithmetic. A document
+// that another run has begun is cut in the same places and goes on from one of them. Blocks are placed by a list schedule:
+// whenever a rank is free it takes the ready block of the first document in a fixed order, started documents first, then
+// longest first (docs/ring.md).
 #pragma once
 
 #include <string>
@@ -26,7 +28,8 @@ struct Block {
   int rank = 0;
   std::vector<Slice> slices;
   Index tokens = 0;
-  // A long document's chain of blocks. An edge is one hand-over of a carry; edges are numbered from 0 over the
+  // A long document's chain of blocks; the first of them has nothing before it in this plan, even when its document goes on
+  // from a token other than 0. An edge is one hand-over of a carry; edges are numbered from 0 over the
   // whole plan, and messages are told apart by that number, since two documents may overtake each other.
   Index previous = -1, next = -1;      // block numbers, -1 for none
   Index edge_in = -1, edge_out = -1;
@@ -71,15 +74,16 @@ struct Plan {
   Index tokens = 0;
 };
 
-// lengths[d] is the number of tokens document d feeds through the model; 0 gives no slice. Throws InputError for
-// a block size that is not a positive multiple of the chunk, or fewer than one rank.
-Plan make_plan(const std::vector<Index>& lengths, const Options& options);
+// lengths[d] is the number of tokens document d feeds through the model; 0 gives no slice. begins[d] is the first token
+// still to be computed, where a slice begins; empty: 0 for all. Throws InputError for a block size that is not a positive
+// multiple of the chunk, or fewer than one rank; Error for a begin inside a slice.
+Plan make_plan(const std::vector<Index>& lengths, const Options& options, const std::vector<Index>& begins = {});
 
 // Runs the plan's messages without time or computation: `messages_per_edge` per carry in order, each rank taking
 // its blocks in order. A rank begins a block with a carry to another rank only while it keeps fewer than
 // `carries_held` carries that their receivers have not taken whole; with 0 each send waits for its receive, message
 // by message. Returns an empty string, or the cycle of waiting ranks in words. A ring that posts receives early or
-// waits for a buffer later can do no worse, so what passes here cannot deadlock there. Plans of make_plan pass with 2.
+// waits for a buffer later can do no worse, so what passes here cannot deadlock there. Plans of make_plan pass with 2, save a few with sections, which need some more.
 std::string find_deadlock(const Plan& plan, Index messages_per_edge, Index carries_held);
 
 }  // namespace riverrun::plan

@@ -13,10 +13,13 @@ namespace {
 // What is placed as one: a long document, whose blocks follow one another, or one block of short documents.
 struct Unit {
   Index document = 0;            // its first document; breaks ties of length
-  Index tokens = 0;
+  Index tokens = 0;              // of the whole document
+  Index begin = 0;               // of a long document: what comes before is computed already
   Index slices_begin = 0, slices_end = 0;  // short documents: their slices; empty for a long one
-  Index placed = 0;              // tokens of a long document already placed
+  Index placed = 0;              // tokens of a long document already computed or placed
   Index previous = -1;           // its last placed block
+
+  Index left() const { return tokens - begin; }
 };
 
 struct Cut {
@@ -50,11 +53,19 @@ Index slice_tokens(const Options& options, Index tokens, Index first) {
   return end - first;
 }
 
-Index count_slices(const Options& options, Index tokens) {
-  if (options.sections.tokens == 0) return (tokens + options.block_tokens - 1) / options.block_tokens;
+// Slices of [begin, tokens) of a document of `tokens`.
+Index count_slices(const Options& options, Index tokens, Index begin) {
+  if (options.sections.tokens == 0) return (tokens - begin + options.block_tokens - 1) / options.block_tokens;
   Index slices = 0;
-  for (Index first = 0; first < tokens; first += slice_tokens(options, tokens, first)) ++slices;
+  for (Index first = begin; first < tokens; first += slice_tokens(options, tokens, first)) ++slices;
   return slices;
+}
+
+bool is_cut(const Options& options, Index tokens, Index at) {
+  if (options.sections.tokens == 0) return at % options.block_tokens == 0;
+  Index first = 0;
+  while (first < at) first += slice_tokens(options, tokens, first);
+  return first == at;
 }
 
 // Fills shared blocks with the short documents in input order.
@@ -85,23 +96,26 @@ class Packer {
   Unit open_;
 };
 
-Cut cut_documents(const std::vector<Index>& lengths, const Options& options) {
+Cut cut_documents(const std::vector<Index>& lengths, const Options& options, const std::vector<Index>& begins) {
   Cut cut;
   Packer packer(options, cut);
   for (Index document = 0; document < std::ssize(lengths); ++document) {
     const Index tokens = lengths[document];
     RR_CHECK_INPUT(tokens >= 0, "document ", document, " has ", tokens, " tokens");
-    cut.tokens += tokens;
+    const Index begin = begins.empty() ? 0 : begins[document];
+    RR_CHECK(begin == 0 || (begin > 0 && begin < tokens && is_cut(options, tokens, begin)), "document ", document, " of ", tokens,
+             " tokens cannot go on from token ", begin, ": no slice begins there");
+    cut.tokens += tokens - begin;
     if (slice_tokens(options, tokens, 0) < tokens) {
-      cut.units.push_back({.document = document, .tokens = tokens});
-      cut.blocks += count_slices(options, tokens);
+      cut.units.push_back({.document = document, .tokens = tokens, .begin = begin, .placed = begin});
+      cut.blocks += count_slices(options, tokens, begin);
     } else if (tokens > 0) {
       packer.add(document, tokens);
     }
   }
   packer.close();
   std::sort(cut.units.begin(), cut.units.end(), [](const Unit& a, const Unit& b) {
-    return a.tokens != b.tokens ? a.tokens > b.tokens : a.document < b.document;
+    return a.left() != b.left() ? a.left() > b.left() : a.document < b.document;
   });
   return cut;
 }
@@ -208,11 +222,12 @@ class Schedule {
 
 }  // namespace
 
-Plan make_plan(const std::vector<Index>& lengths, const Options& options) {
+Plan make_plan(const std::vector<Index>& lengths, const Options& options, const std::vector<Index>& begins) {
   check(options);
+  RR_CHECK(begins.empty() || begins.size() == lengths.size(), begins.size(), " beginnings for ", lengths.size(), " documents");
   Plan plan;
   plan.options = options;
-  Cut cut = cut_documents(lengths, options);
+  Cut cut = cut_documents(lengths, options, begins);
   plan.tokens = cut.tokens;
   Schedule(std::move(cut), plan).run();
   return plan;

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstring>
+#include <numeric>
+#include <utility>
 
 #include "core/crc32c.h"
 #include "core/error.h"
@@ -48,6 +50,8 @@ CarryLayout::CarryLayout(const model::StateShape& state, Index sums) : state_(st
   if (sums > 0) add(sums * Index{sizeof(double)});
 }
 
+Index CarryLayout::stored_bytes() const { return std::accumulate(payloads_.begin(), payloads_.end(), Index{0}); }
+
 std::string CarryLayout::describe(Index message) const {
   const Index layer = message / (groups_ + 2), kind = message % (groups_ + 2);
   if (layer == state_.layers) return "the running sums";
@@ -74,6 +78,26 @@ void Carry::copy_to(model::State& state) const {
     }
     if (layer > 0) copy(layout_.time_row(layer), state.time_row(layer));
     copy(layout_.channel_row(layer), state.channel_row(layer));
+  }
+}
+
+std::vector<std::byte> Carry::store() const {
+  std::vector<std::byte> bytes;
+  bytes.reserve(static_cast<std::size_t>(layout_.stored_bytes()));
+  for (Index message = 0; message < layout_.messages(); ++message) {
+    const auto payload = this->message(message).subspan(sizeof(Header));
+    bytes.insert(bytes.end(), payload.begin(), payload.end());
+  }
+  return bytes;
+}
+
+void Carry::load(std::span<const std::byte> bytes) {
+  RR_CHECK(std::ssize(bytes) == layout_.stored_bytes(), "a stored carry of ", bytes.size(), " bytes where ", layout_.stored_bytes(),
+           " were expected");
+  for (Index message = 0; message < layout_.messages(); ++message) {
+    const auto payload = this->message(message).subspan(sizeof(Header));
+    std::ranges::copy(bytes.first(payload.size()), payload.begin());
+    bytes = bytes.subspan(payload.size());
   }
 }
 
@@ -104,18 +128,30 @@ void Carry::verify(Index message, Index edge, const plan::Slice& from) const {
 }
 
 CarryDesk::CarryDesk(const plan::Plan& plan, const CarryLayout& layout, transport::Transport& transport,
-                     Stream stream, transport::Clock::duration timeout, WaitClock& waits, std::function<void()> idle)
-    : plan_(plan), layout_(layout), transport_(transport), stream_(stream), timeout_(timeout), waits_(waits), idle_(std::move(idle)),
-      edge_window_(std::max<Index>(1, transport.most_tag() / layout.messages())) {
+                     Stream stream, transport::Clock::duration timeout, Index carries_in_flight, WaitClock& waits,
+                     std::function<void()> idle, Restart restart)
+    : plan_(plan), layout_(layout), transport_(transport), stream_(stream), timeout_(timeout), carries_in_flight_(carries_in_flight),
+      waits_(waits), idle_(std::move(idle)), edge_window_(std::max<Index>(1, transport.most_tag() / layout.messages())),
+      restart_(std::move(restart)) {
   RR_CHECK(transport.most_tag() >= layout.messages(), "the transport has too few tags (", transport.most_tag(), ") for ",
            layout.messages(), " messages");
 }
 
-std::unique_ptr<Carry> CarryDesk::take_buffer() {
-  if (free_.empty()) return std::make_unique<Carry>(layout_, *stream_.device);
+CarryDesk::Buffer CarryDesk::take_buffer() {
+  if (free_.empty()) return std::make_shared<Carry>(layout_, *stream_.device);
   auto carry = std::move(free_.back());
   free_.pop_back();
   return carry;
+}
+
+// The latest carry may still be on its way, or be read here: its last holder gives it back.
+void CarryDesk::give_back(Buffer buffer) {
+  if (buffer && buffer.use_count() == 1) free_.push_back(std::move(buffer));
+}
+
+Index CarryDesk::arrival_key(Index block) const {
+  const Index edge = plan_.blocks[block].edge_in;
+  return edge >= 0 ? edge : -1 - block;
 }
 
 Index CarryDesk::tag(Index edge, Index message) const { return edge % edge_window_ * layout_.messages() + message; }
@@ -133,7 +169,7 @@ void CarryDesk::wait_for(transport::Ticket& ticket, const std::function<std::str
 void CarryDesk::expect(Index block) {
   const plan::Block& at = plan_.blocks[block];
   if (at.edge_in < 0 || at.previous_rank == transport_.rank() || arrivals_.count(at.edge_in)) return;
-  Arrival arrival{take_buffer(), std::vector<transport::Ticket>(layout_.messages(), 0)};
+  Arrival arrival{take_buffer(), std::vector<transport::Ticket>(layout_.messages(), 0), -1};
   for (Index message = 0; message < layout_.messages(); ++message) {
     if (layout_.payload_bytes(message) == 0) continue;
     arrival.tickets[message] = transport_.post_receive(at.previous_rank, tag(at.edge_in, message), arrival.carry->message(message));
@@ -143,7 +179,14 @@ void CarryDesk::expect(Index block) {
 
 const Carry* CarryDesk::open_incoming(Index block) {
   const plan::Block& at = plan_.blocks[block];
-  if (at.edge_in < 0) return nullptr;
+  const plan::Slice& first = at.slices.front();
+  if (at.edge_in < 0) {
+    if (first.first_token == 0) return nullptr;
+    RR_CHECK(restart_, "document ", first.document, " goes on from token ", first.first_token, ", and nothing says from where");
+    const Buffer carry = take_buffer();
+    carry->load(restart_(first.document, first.first_token));
+    return arrivals_.emplace(arrival_key(block), Arrival{carry, {}, -1}).first->second.carry.get();
+  }
   expect(block);
   const auto found = arrivals_.find(at.edge_in);
   RR_CHECK(found != arrivals_.end(), "block ", block, " continues block ", at.previous, ", which this rank has not computed");
@@ -152,7 +195,7 @@ const Carry* CarryDesk::open_incoming(Index block) {
 
 void CarryDesk::await(Index block, Index message) {
   const plan::Block& at = plan_.blocks[block];
-  Arrival& arrival = arrivals_.at(at.edge_in);
+  Arrival& arrival = arrivals_.at(arrival_key(block));
   if (arrival.tickets.empty()) return;
   const plan::Slice& from = plan_.blocks[at.previous].slices.front();
   wait_for(arrival.tickets[message], [&] {
@@ -163,9 +206,9 @@ void CarryDesk::await(Index block, Index message) {
 }
 
 void CarryDesk::close_incoming(Index block) {
-  const auto found = arrivals_.find(plan_.blocks[block].edge_in);
+  const auto found = arrivals_.find(arrival_key(block));
   for (const auto ticket : found->second.tickets) RR_CHECK(ticket == 0, "block ", block, " is over before all of its carry was read");
-  free_.push_back(std::move(found->second.carry));
+  give_back(std::move(found->second.carry));
   arrivals_.erase(found);
 }
 
@@ -173,7 +216,7 @@ Carry* CarryDesk::open_outgoing(Index block) {
   const plan::Block& at = plan_.blocks[block];
   if (at.edge_out < 0) return nullptr;
   if (at.next_rank != transport_.rank()) {
-    wait_for_departures(kCarriesInFlight - 1);
+    wait_for_departures(carries_in_flight_ - 1);
     outgoing_tickets_.assign(layout_.messages(), 0);
   }
   outgoing_ = take_buffer();
@@ -192,8 +235,9 @@ void CarryDesk::ready(Index block, Index message) {
 
 void CarryDesk::close_outgoing(Index block) {
   const plan::Block& at = plan_.blocks[block];
+  give_back(std::exchange(latest_, {outgoing_, block}).carry);
   if (at.next_rank == transport_.rank()) {
-    arrivals_.emplace(at.edge_out, Arrival{std::move(outgoing_), {}});
+    arrivals_.emplace(at.edge_out, Arrival{std::move(outgoing_), {}, block});
   } else {
     departures_.push_back({std::move(outgoing_), std::move(outgoing_tickets_), block});
   }
@@ -206,7 +250,7 @@ bool CarryDesk::retire_arrived() {
       if (ticket != 0 && !transport_.done(ticket)) return false;
       ticket = 0;
     }
-    free_.push_back(std::move(departure.carry));
+    give_back(std::move(departure.carry));
     return true;
   });
   return departures_.size() < before;

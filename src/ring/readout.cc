@@ -56,6 +56,7 @@ void Readout::read(model::Workspace& workspace, const plan::Block& block, std::s
     const plan::Slice& slice = block.slices[i];
     SliceResult& result = results[i];
     result.document = slice.document;
+    result.first_token = slice.first_token;
     result.tokens = slice.tokens;
     result.last = slice.last;
     if (request_.sums()) {

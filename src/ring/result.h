@@ -41,7 +41,7 @@ struct WrittenText {
 // What one slice, or the text written after it, adds to its document's results. A document is done when all of them are in.
 struct SliceResult {
   Index document = 0;
-  Index tokens = 0;                // of the sequence, in this slice
+  Index first_token = 0, tokens = 0;  // of the sequence, in this slice
   bool last = false;               // the document ends here
   bool finite = true;              // false: a number came out NaN or infinite, and the document has failed
   Index first_score = 0;           // position of scores[0] in the document
@@ -50,12 +50,30 @@ struct SliceResult {
   std::vector<float> windows;      // [completed, D]
   std::vector<float> embedding;    // [D], with the last slice
   std::vector<float> state;        // model::State::values(), with the last slice
-  std::optional<WrittenText> written;  // then tokens is 0, and all of the above but document and finite is empty
+  std::optional<WrittenText> written;  // then tokens is 0, and of the above only document and finite mean anything
 
   bool operator==(const SliceResult&) const = default;
 };
 
+// A copy of the carry behind a slice: from it, the document's reading can go on in another run.
+struct CarryCopy {
+  Index document = 0;
+  Index next_token = 0;          // the slice ended before it
+  std::uint32_t crc = 0;         // CRC-32C of the bytes
+  std::vector<std::byte> bytes;  // Carry::store()
+
+  bool operator==(const CarryCopy&) const = default;
+};
+
+// What travels to rank 0. A word is a rank's "I have posted everything", and whether it stops.
+enum class Message : Index { result, carry, word };
+Message kind_of(std::span<const std::byte> bytes);  // these all throw Error for bytes that pack() did not make
+
 std::vector<std::byte> pack(const SliceResult& result);
-SliceResult unpack(std::span<const std::byte> bytes);  // throws Error for bytes that pack() did not make
+SliceResult unpack(std::span<const std::byte> bytes);
+std::vector<std::byte> pack(const CarryCopy& copy);
+CarryCopy unpack_carry(std::span<const std::byte> bytes);
+std::vector<std::byte> pack_word(bool stop);
+bool unpack_word(std::span<const std::byte> bytes);
 
 }  // namespace riverrun::ring

@@ -21,6 +21,13 @@ namespace riverrun::ring {
 // valid until the next call.
 using TokenSource = std::function<std::span<const TokenId>(Index document, Index first, Index count)>;
 
+// Copies of carries, from which another run can go on inside a document.
+struct Checkpoints {
+  transport::Clock::duration interval{};         // between two copies that a rank sends, in time; zero: none, ever
+  std::function<void(CarryCopy copy)> on_copy;   // rank 0; of one document in any order, and some more than once
+  Restart restart;                               // for the plan's documents that go on where another run stopped
+};
+
 struct Job {
   const plan::Plan& plan;
   const model::Model& model;
@@ -33,6 +40,8 @@ struct Job {
   Trace* trace = nullptr;
   const model::State* start = nullptr;  // what every document starts from, in place of the model's initial state
   Fork* fork = nullptr;
+  Checkpoints checkpoints{};
+  Index carries_in_flight = kCarriesInFlight;  // with which the plan passes plan::find_deadlock
 };
 
 // Where one rank's time went: total = compute + fork + send + wait + tail. Rank 0's writing of results counts as compute.
@@ -45,19 +54,23 @@ struct Statistics {
   double tail_seconds = 0;   // after the rank's last block and without Job::fork: until its carries and results were taken
   double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
+  bool stopped = false;      // before the end, since the job was to stop; the same on all ranks
 
   Statistics& operator+=(const Statistics& other) {
     for (auto member : {&Statistics::compute_seconds, &Statistics::state_seconds, &Statistics::fork_seconds, &Statistics::send_seconds,
                         &Statistics::wait_seconds, &Statistics::tail_seconds, &Statistics::total_seconds}) {
       this->*member += other.*member;
     }
+    stopped = stopped || other.stopped;
     for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent}) this->*member += other.*member;
     return *this;
   }
 };
 
 // Runs this rank's part of the plan; rank 0 returns when the results of all slices of all ranks have been handed to
-// on_result. Throws Error at a deadline, for a message that is not the one expected, or when another rank failed.
+// on_result. When the job is to stop (Transport::stopping), every rank stops between two steps of a layer, or at the end of
+// its block if it has only results left to give; what it has goes to rank 0, a copy of each whole carry too, and it returns.
+// Throws Error at a deadline, for a message that is not the one expected, or when another rank failed.
 Statistics run(const Job& job, transport::Transport& transport, Stream stream);
 
 }  // namespace riverrun::ring

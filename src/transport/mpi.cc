@@ -1,7 +1,9 @@
 // Ranks as MPI processes. Nothing waits inside MPI: every operation is posted and polled, with a deadline and a
 // back-off, because a blocking call burns its core and knows no deadline.
+#include <algorithm>
 #include <cstdlib>
 #include <limits>
+#include <memory>
 #include <unordered_map>
 #include <utility>
 
@@ -67,9 +69,12 @@ class Mpi : public Transport {
     int flag = 0;
     RR_MPI(MPI_Iprobe(MPI_ANY_SOURCE, MPI_ANY_TAG, messages_, &flag, MPI_STATUS_IGNORE));
     results_.in_flight();
-    if (!leaving_) beats_.exchange(steps_);
+    if (leaving_) return;
+    beats_.exchange(steps_, stopping());
+    told_to_stop_ = told_to_stop_ || beats_.heard_stop();
   }
   Health health() override { return beats_.health(); }
+  void abandon(Clock::duration timeout) override;
 
   void post_result(Bytes bytes) override { results_.post(std::move(bytes)); }
   Bytes take_result() override { return results_.take(); }
@@ -99,6 +104,8 @@ class Mpi : public Transport {
     RR_MPI(MPI_Test(&request, &flag, MPI_STATUS_IGNORE));
     return flag != 0;
   }
+  bool all_sent();
+  void take_strays();
   void finish(MPI_Request& request, const std::string& what, Clock::duration timeout) {
     wait_until(*this, [&] { return ended(request); }, timeout, [&] { return "the other ranks: " + what; });
   }
@@ -116,7 +123,51 @@ class Mpi : public Transport {
   Ticket last_ticket_ = 0;
   bool leaving_ = false;
   std::unordered_map<Ticket, Operation> open_;
+  std::vector<std::unique_ptr<std::pair<Bytes, MPI_Request>>> strays_;  // while abandoning
 };
+
+bool Mpi::all_sent() {
+  return std::all_of(open_.begin(), open_.end(), [&](auto& entry) { return entry.second.is_receive || test(messages_, entry.second); });
+}
+
+// Receives what nobody has asked for, so that its sender can let go of it.
+void Mpi::take_strays() {
+  int flag = 0, length = 0;
+  MPI_Message message;
+  MPI_Status status;
+  RR_MPI(MPI_Improbe(MPI_ANY_SOURCE, MPI_ANY_TAG, messages_, &flag, &message, &status));
+  if (flag) {
+    RR_MPI(MPI_Get_count(&status, MPI_BYTE, &length));
+    auto& [bytes, request] = *strays_.emplace_back(std::make_unique<std::pair<Bytes, MPI_Request>>(Bytes(length), MPI_REQUEST_NULL));
+    RR_MPI(MPI_Imrecv(bytes.data(), length, MPI_BYTE, &message, &request));
+  }
+  std::erase_if(strays_, [](auto& stray) { return ended(stray->second); });
+}
+
+// Every send finds a receive, a stray one if need be; once that is so everywhere, receives that have found nothing never
+// will, and are cancelled. (The end of the sends is agreed on as in Hoefler, Siebert, Lumsdaine, Scalable Communication
+// Protocols for Dynamic Sparse Data Exchange, PPoPP 2010.)
+void Mpi::abandon(Clock::duration timeout) {
+  MPI_Request all_through = MPI_REQUEST_NULL;
+  bool through = false;
+  wait_until(*this, [&] {
+    take_strays();
+    if (!through && all_sent()) {
+      through = true;
+      RR_MPI(MPI_Ibarrier(control_, &all_through));
+    }
+    return through && ended(all_through) && strays_.empty();
+  }, timeout, [] { return std::string("the other ranks: giving up what is under way"); });
+  for (auto& [ticket, operation] : open_) {
+    if (!operation.is_receive) continue;
+    for (std::size_t piece = operation.next; piece < operation.requests.size(); ++piece) {
+      MPI_Request& request = operation.requests[piece];
+      if (request != MPI_REQUEST_NULL) RR_MPI(MPI_Cancel(&request));
+      wait_until(*this, [&] { return ended(request); }, timeout, [] { return std::string("MPI to cancel a receive"); });
+    }
+  }
+  open_.clear();
+}
 
 void Mpi::broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout) {
   MPI_Request request;

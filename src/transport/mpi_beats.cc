@@ -14,16 +14,17 @@ MpiBeats::MpiBeats(Clock::duration timeout)
   RR_MPI(MPI_Comm_size(comm_, &size_));
   pulse_ = Pulse(size_, rank_);
   requests_.assign(size_, MPI_REQUEST_NULL);
-  steps_.assign(size_, 0);
+  beats_.assign(size_, {});
 }
 
-void MpiBeats::exchange(Index own_steps) {
+void MpiBeats::exchange(Index own_steps, bool stop) {
   const auto now = Clock::now();
   pulse_.hear(rank_, own_steps, now);
   take_in(now);
-  if (now - sent_ < interval_) return;
-  sent_ = now;
-  send(own_steps);
+  const bool due = now - sent_ >= interval_;
+  if (!due && !stop) return;
+  if (due) sent_ = now;
+  send({own_steps, stop}, !due);
 }
 
 void MpiBeats::take_in(Clock::time_point now) {
@@ -32,9 +33,10 @@ void MpiBeats::take_in(Clock::time_point now) {
     MPI_Status status;
     RR_MPI(MPI_Iprobe(MPI_ANY_SOURCE, 0, comm_, &flag, &status));
     if (!flag) return;
-    Index steps = 0;
-    RR_MPI(MPI_Recv(&steps, 1, MPI_INT64_T, status.MPI_SOURCE, 0, comm_, MPI_STATUS_IGNORE));  // it is here: no wait
-    pulse_.hear(status.MPI_SOURCE, steps, now);
+    Beat beat{};
+    RR_MPI(MPI_Recv(&beat, 2, MPI_INT64_T, status.MPI_SOURCE, 0, comm_, MPI_STATUS_IGNORE));  // it is here: no wait
+    pulse_.hear(status.MPI_SOURCE, beat.steps, now);
+    heard_stop_ = heard_stop_ || beat.stop != 0;
   }
 }
 
@@ -52,14 +54,15 @@ bool MpiBeats::close() {
   return flag != 0;
 }
 
-void MpiBeats::send(Index steps) {
+void MpiBeats::send(Beat beat, bool untold_only) {
+  static_assert(sizeof(Beat) == 2 * sizeof(Index));
   for (int peer = 0; peer < size_; ++peer) {
-    if (peer == rank_) continue;
+    if (peer == rank_ || (untold_only && beats_[peer].stop != 0)) continue;
     int through = 0;
     RR_MPI(MPI_Test(&requests_[peer], &through, MPI_STATUS_IGNORE));  // a null request is through
     if (!through) continue;
-    steps_[peer] = steps;
-    RR_MPI(MPI_Issend(&steps_[peer], 1, MPI_INT64_T, peer, 0, comm_, &requests_[peer]));
+    beats_[peer] = beat;
+    RR_MPI(MPI_Issend(&beats_[peer], 2, MPI_INT64_T, peer, 0, comm_, &requests_[peer]));
   }
 }
 

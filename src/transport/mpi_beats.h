@@ -12,15 +12,21 @@ class MpiBeats {
  public:
   explicit MpiBeats(Clock::duration timeout);
 
-  // Takes in what has come and, when it is time, tells the others. Cheap enough for every poll.
-  void exchange(Index own_steps);
+  // Takes in what has come and, when it is time, tells the others; at once where they have not yet been told to stop. Cheap
+  // enough for every poll.
+  void exchange(Index own_steps, bool stop);
+  // Whether another rank has said that the job is to stop.
+  bool heard_stop() const { return heard_stop_; }
   // The end, on every rank: no more is sent, and what is under way is taken in, so that MPI ends with nothing open.
   // True when that is so everywhere; to be called until then.
   bool close();
   Health health() const { return pulse_.health(Clock::now()); }
 
  private:
-  void send(Index steps);
+  struct Beat {
+    Index steps, stop;
+  };
+  void send(Beat beat, bool untold_only);
   void take_in(Clock::time_point now);
 
   const MPI_Comm comm_;
@@ -31,7 +37,8 @@ class MpiBeats {
   MPI_Request closing_ = MPI_REQUEST_NULL;
   bool all_through_ = false;
   std::vector<MPI_Request> requests_;  // one beat per rank under way at most: who does not take it gets no second
-  std::vector<Index> steps_;           // what each of them says
+  std::vector<Beat> beats_;            // what each of them says
+  bool heard_stop_ = false;
 };
 
 }  // namespace riverrun::transport

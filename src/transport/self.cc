@@ -32,6 +32,7 @@ class Self : public Transport {
   }
 
   Health health() override { return {}; }
+  void abandon(Clock::duration) override { progress(); }
 
   void post_result(Bytes bytes) override {
     progress();

@@ -88,6 +88,16 @@ class ThreadRank : public Transport {
     return pulse_.health(Clock::now());
   }
 
+  void abandon(Clock::duration timeout) override {
+    barrier("giving up what is under way", timeout);  // so that nobody posts after a peer has let go
+    receives_.clear(), sends_.clear(), sent_.clear();
+    {
+      std::lock_guard lock(world_.inboxes[rank_].mutex);
+      world_.inboxes[rank_].channels.clear();
+    }
+    barrier("giving up what was under way", timeout);
+  }
+
   void post_result(Bytes bytes) override {
     progress();
     RR_CHECK(!bytes.empty(), "a result has at least one byte");

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/stop.h"
 #include "core/types.h"
 
 namespace riverrun::transport {
@@ -56,6 +57,12 @@ class Transport {
   void note_step() { ++steps_; }
   virtual Health health() = 0;
 
+  // Whether the job is to stop: a signal came here (core/stop.h), or to another rank that has said so since.
+  bool stopping() const { return told_to_stop_ || stop_requested(); }
+  // Gives up all messages of all ranks that are still under way, and their tickets; results are not among them. All ranks
+  // call it, and none posts a message before all have returned from it. Buffers must live until then.
+  virtual void abandon(Clock::duration timeout) = 0;
+
   // Results, from any rank to rank 0: in order from one rank, in no promised order between ranks. post_result copies
   // nothing: it takes the bytes, at least one. Rank 0 takes what has come with take_result (empty vector: nothing
   // now), its own results included. A result that rank 0 never takes is an error at the end of run_ranks.
@@ -79,6 +86,7 @@ class Transport {
 
  protected:
   Index steps_ = 0;
+  bool told_to_stop_ = false;
 };
 
 // Polls `finished` until it is true, driving progress, with a back-off from spinning to 200 us sleeps. Calls

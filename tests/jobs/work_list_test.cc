@@ -12,7 +12,7 @@
 namespace riverrun::jobs {
 namespace {
 
-WorkList sample() { return {"out.h5.1-2.tokens", Index{1} << 41, 1, 512, {0, 5, 5}, {5, 0, 7}, {3, ~std::uint64_t{0}, 9}}; }
+WorkList sample() { return {"out.h5.1-2.tokens", Index{1} << 41, 1, 512, {0, 5, 5}, {5, 0, 7}, {0, 0, 4}, {3, ~std::uint64_t{0}, 9}}; }
 
 TEST(WorkList, ComesBackAsItWas) {
   const WorkList sent = sample(), got = unpack_work_list(pack(sent));
@@ -22,6 +22,7 @@ TEST(WorkList, ComesBackAsItWas) {
   EXPECT_EQ(got.block_tokens, sent.block_tokens);
   EXPECT_EQ(got.first, sent.first);
   EXPECT_EQ(got.length, sent.length);
+  EXPECT_EQ(got.begin, sent.begin);
   EXPECT_EQ(got.key, sent.key);
   EXPECT_TRUE(unpack_work_list(pack(WorkList{})).first.empty());
 }
@@ -35,7 +36,7 @@ TEST(WorkList, CutOrLongMessagesAreRefused) {
 
 TEST(WorkList, HostileNumbersAreRefused) {
   const auto good = pack(sample());
-  for (const std::size_t at : {24, 32, 40}) {  // how many documents, how many keys, how long the path
+  for (const std::size_t at : {24, 32, 40, 48}) {  // how many documents, how many keys, how long the path, how many beginnings
     for (const Index number : {Index{-1}, std::numeric_limits<Index>::min(), std::numeric_limits<Index>::max(), Index{1} << 60}) {
       auto message = good;
       std::memcpy(message.data() + at, &number, sizeof number);

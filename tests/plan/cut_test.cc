@@ -65,6 +65,39 @@ TEST(Cut, EveryTokenIsInExactlyOneBlockInOrder) {
   }
 }
 
+// A document that goes on is cut where it was cut before, and nothing before its beginning is computed.
+TEST(Cut, WhatIsLeftOfADocumentIsCutInTheSamePlaces) {
+  for (const Sections sections : {Sections{}, Sections{100, 0}, Sections{100, 7}}) {
+    for (unsigned seed = 0; seed < 20; ++seed) {
+      const auto lengths = random_lengths(seed, 30, 40 * kBlock);
+      Options options = options_for(1 + static_cast<int>(seed % 5));
+      options.sections = sections;
+      const auto whole = slices_by_document(make_plan(lengths, options));
+      std::vector<Index> begins(lengths.size(), 0);
+      Index tokens = 0;
+      for (const auto& [document, slices] : whole) begins[document] = slices[(seed + document) % slices.size()].first_token;
+      for (std::size_t d = 0; d < lengths.size(); ++d) tokens += lengths[d] - begins[d];
+      const Plan plan = make_plan(lengths, options, begins);
+      EXPECT_EQ(plan.tokens, tokens);
+      EXPECT_EQ(find_deadlock(plan, 3, sections.tokens == 0 ? 2 : 4), "");
+      const auto rest = slices_by_document(plan);
+      for (const auto& [document, slices] : whole) {
+        std::vector<std::pair<Index, Index>> expected, found;
+        for (const Slice& slice : slices) if (slice.first_token >= begins[document]) expected.emplace_back(slice.first_token, slice.tokens);
+        for (const Slice& slice : rest.at(document)) found.emplace_back(slice.first_token, slice.tokens);
+        ASSERT_EQ(found, expected) << "document " << document;
+      }
+    }
+  }
+}
+
+TEST(Cut, ABeginningInsideASliceIsRefused) {
+  for (const Index begin : {Index{1}, kBlock - 1, kBlock + 1, 3 * kBlock, 3 * kBlock + 5, Index{-kBlock}}) {
+    EXPECT_THROW(make_plan({3 * kBlock}, options_for(2), {begin}), Error) << begin;
+  }
+  EXPECT_THROW(make_plan({3 * kBlock}, options_for(2), {0, 0}), Error);
+}
+
 TEST(Cut, AwkwardLengthsAloneAndTogether) {
   for (int ranks : {1, 2, 3, 8}) {
     expect_every_token_once(make_plan(awkward_lengths(), options_for(ranks)), awkward_lengths());

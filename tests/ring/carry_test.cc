@@ -94,10 +94,21 @@ TEST(RingDeadline, ANeighbourThatNeverComesIsNamed) {
 }
 
 TEST(SliceResult, GoesThroughBytesUnchanged) {
-  ring::SliceResult result{3, 64, true, false, 128, {-1.0f, -2.0f}, 5, {0.5f}, {1, 2, 3}, {}};
+  ring::SliceResult result{3, 192, 64, true, false, 128, {-1.0f, -2.0f}, 5, {0.5f}, {1, 2, 3}, {}};
   const auto bytes = ring::pack(result);
   EXPECT_EQ(ring::unpack(bytes), result);
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) EXPECT_THROW(ring::unpack(std::span(bytes).first(cut)), Error);
+}
+
+TEST(CarryCopy, GoesThroughBytesUnchangedAndIsNoResult) {
+  const ring::CarryCopy copy{3, 128, 0xdeadbeef, {std::byte{1}, std::byte{2}, std::byte{3}}};
+  const auto bytes = ring::pack(copy);
+  EXPECT_EQ(ring::kind_of(bytes), ring::Message::carry);
+  EXPECT_EQ(ring::unpack_carry(bytes), copy);
+  EXPECT_THROW(ring::unpack(bytes), Error);
+  EXPECT_THROW(ring::unpack_word(bytes), Error);
+  EXPECT_THROW(ring::unpack_carry(ring::pack(ring::SliceResult{})), Error);
+  for (const bool stop : {false, true}) EXPECT_EQ(ring::unpack_word(ring::pack_word(stop)), stop);
 }
 
 }  // namespace

@@ -31,6 +31,8 @@ struct RingRun {
   plan::Sections sections = {};
   const model::State* start = nullptr;
   std::function<std::unique_ptr<ring::Fork>()> make_fork = {};  // one per rank
+  ring::Checkpoints checkpoints = {};
+  std::vector<Index> begins = {};  // where documents go on
 };
 
 // Bits, not values: NaN is equal to itself, and 0 is not -0.
@@ -72,7 +74,7 @@ class ResultCollector {
 };
 
 inline plan::Plan plan_corpus(const Corpus& corpus, const model::Model& model, int ranks, Index block_tokens,
-                              plan::Sections sections = {}) {
+                              plan::Sections sections = {}, const std::vector<Index>& begins = {}) {
   std::vector<Index> lengths;
   for (const auto& document : corpus) lengths.push_back(static_cast<Index>(document.size()));
   plan::Options options;
@@ -80,7 +82,7 @@ inline plan::Plan plan_corpus(const Corpus& corpus, const model::Model& model, i
   options.block_tokens = block_tokens;
   options.cost.layers = model.config().layers;
   options.sections = sections;
-  return plan::make_plan(lengths, options);
+  return plan::make_plan(lengths, options, begins);
 }
 
 // This rank's part; rank 0's collector gets the results.
@@ -93,14 +95,14 @@ inline void run_rank(const Corpus& corpus, const plan::Plan& plan, const model::
   const auto fork = run.make_fork ? run.make_fork() : nullptr;
   const auto timeout = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(run.timeout_seconds));
   const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); },
-                      nullptr, run.start, fork.get()};
+                      nullptr, run.start, fork.get(), run.checkpoints};
   const OwnStream stream(*kernels.device, pool);
   ring::run(job, transport, stream);
 }
 
 inline std::vector<DocumentResult> run_corpus(const Corpus& corpus, const model::Model& model, const kernels::KernelTable& kernels,
                                               const RingRun& run) {
-  const plan::Plan plan = plan_corpus(corpus, model, run.ranks, run.block_tokens, run.sections);
+  const plan::Plan plan = plan_corpus(corpus, model, run.ranks, run.block_tokens, run.sections, run.begins);
   ResultCollector collector(corpus.size(), model.config().channels);
   transport::run_ranks(run.ranks > 1 ? "threads" : "self", {run.ranks}, [&](transport::Transport& transport) {
     run_rank(corpus, plan, model, kernels, run, transport, collector);

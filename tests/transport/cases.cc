@@ -302,6 +302,26 @@ void the_greatest_tag_can_be_used(Transport& transport) {
   EXPECT_THROW(transport.done(send), Error) << "a ticket is true once";
 }
 
+// Sends that nobody receives and receives that nobody sends to, of all sizes and at any stage, hold nobody up.
+void what_is_under_way_can_be_abandoned(Transport& transport) {
+  constexpr Index kTag = 31'337;  // no other case's: short messages may still arrive
+  std::minstd_rand random(transport.rank() + 1);
+  std::vector<Bytes> in, out;
+  for (const Index size : {1, 1000, 70'000, 3'000'000}) in.emplace_back(size), out.push_back(pattern(size, 1));
+  const auto rank = static_cast<std::size_t>(transport.rank());
+  for (std::size_t i = 0; i < in.size(); ++i) {
+    // Some meet their other half, some do not.
+    if ((i + rank) % 3 != 0) transport.post_send(after(transport), kTag, out[i]);
+    sleep_at_random(random);
+  }
+  transport.post_receive(before(transport), kTag + 1, in[0]);
+  transport.post_receive(before(transport), kTag + 1, in[1]);
+  transport.abandon(kDeadline);
+  std::vector<std::byte> bytes(1, std::byte{7});
+  transport.broadcast(bytes, "a word after it", kDeadline);
+  EXPECT_EQ(bytes[0], std::byte{7});
+}
+
 constexpr Case kCases[] = {
     {"ring", ring},
     {"tags_out_of_order", tags_out_of_order},
@@ -318,6 +338,7 @@ constexpr Case kCases[] = {
     {"results_count_as_in_flight_until_taken", results_count_as_in_flight_until_taken},
     {"wrong_addresses_are_refused", wrong_addresses_are_refused},
     {"the_greatest_tag_can_be_used", the_greatest_tag_can_be_used},
+    {"what_is_under_way_can_be_abandoned", what_is_under_way_can_be_abandoned},
 };
 }  // namespace
 

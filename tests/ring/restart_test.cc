@@ -1,0 +1,115 @@
+// A document that goes on from the copy of a carry ends with the bits of one that was never interrupted.
+
+#include <gtest/gtest.h>
+
+#include "core/crc32c.h"
+#include "tests/support/ring_corpus.h"
+#include "tests/support/small_model.h"
+
+namespace riverrun {
+namespace {
+
+using test::Corpus;
+using test::RingRun;
+using test::run_corpus;
+
+Corpus corpus() {
+  Corpus corpus;
+  for (const Index length : {700, 64, 500, 12, 129, 333}) corpus.push_back(test::random_tokens(length, unsigned(length)));
+  return corpus;
+}
+
+RingRun everything(ring::Pool pool) {
+  RingRun run;
+  run.request.embedding = run.request.scores = run.request.states = true;
+  run.request.window = 48;
+  run.request.pool = pool;
+  return run;
+}
+
+using Copies = std::map<std::pair<Index, Index>, ring::CarryCopy>;  // by document and token
+
+// Every rank sends a copy after every block.
+Copies all_copies(RingRun run, const model::Model& model, const kernels::KernelTable& kernels) {
+  Copies copies;
+  run.checkpoints.interval = std::chrono::nanoseconds(1);
+  run.checkpoints.on_copy = [&](ring::CarryCopy copy) {
+    EXPECT_EQ(copy.crc, crc32c(copy.bytes));
+    const auto key = std::pair(copy.document, copy.next_token);
+    const auto [at, fresh] = copies.emplace(key, copy);
+    EXPECT_TRUE(fresh || at->second == copy) << "two carries behind one slice";
+  };
+  run_corpus(corpus(), model, kernels, run);
+  return copies;
+}
+
+class RestartTest : public testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override { model_ = test::make_small_model(kernels_, "fp32", test::small_shape(GetParam())); }
+
+  // Goes on from these, and compares what comes from there on: last rows, and all scores and windows after the place.
+  void expect_same_end(const std::vector<test::DocumentResult>& whole, RingRun run, const Copies& copies, const std::vector<Index>& begins) {
+    run.begins = begins;
+    run.checkpoints.restart = [&](Index document, Index next_token) { return copies.at({document, next_token}).bytes; };
+    const auto rest = run_corpus(corpus(), *model_, kernels_, run);
+    const Index width = model_->config().channels;
+    for (std::size_t d = 0; d < whole.size(); ++d) {
+      SCOPED_TRACE(concat("document ", d, " from token ", begins[d], " on ", run.ranks, " ranks"));
+      EXPECT_EQ(rest[d].tokens, whole[d].tokens - begins[d]);
+      EXPECT_TRUE(test::same_bits(rest[d].embedding, whole[d].embedding));
+      EXPECT_TRUE(test::same_bits(rest[d].state, whole[d].state));
+      const auto tail = [](const std::vector<float>& values, Index from) {
+        return std::vector<float>(values.begin() + std::min(from, std::ssize(values)), values.end());
+      };
+      const Index score = begins[d] == 0 ? 0 : begins[d] + 1, window = begins[d] / run.request.window * width;
+      EXPECT_TRUE(test::same_bits(tail(rest[d].scores, score), tail(whole[d].scores, score)));
+      EXPECT_TRUE(test::same_bits(tail(rest[d].windows, window), tail(whole[d].windows, window)));
+    }
+  }
+
+  const kernels::KernelTable& kernels_ = kernels::find_backend("auto");
+  std::unique_ptr<model::Model> model_;
+};
+
+TEST_P(RestartTest, FromAnyPlaceOnAnyNumberOfRanks) {
+  for (const auto pool : {ring::Pool::mean, ring::Pool::last}) {
+    RingRun run = everything(pool);
+    const auto whole = run_corpus(corpus(), *model_, kernels_, run);
+    run.ranks = 3;
+    const Copies copies = all_copies(run, *model_, kernels_);
+    for (int round = 0; round < 6; ++round) {
+      std::vector<Index> begins(corpus().size(), 0);
+      for (const auto& [place, copy] : copies) {
+        if (place.second / 64 % (round + 1) == 0) begins[place.first] = place.second;
+      }
+      run.ranks = 1 + round % 4;
+      expect_same_end(whole, run, copies, begins);
+    }
+  }
+}
+
+TEST_P(RestartTest, TheLastCarryOfEveryRankIsCopied) {
+  const Copies copies = all_copies(everything(ring::Pool::mean), *model_, kernels_);
+  // One rank: after every block but the last of a document.
+  EXPECT_EQ(copies.size(), 10u + 0 + 7 + 0 + 2 + 5);
+}
+
+TEST(Restart, ADocumentWithoutItsCarryIsRefused) {
+  const auto& kernels = kernels::find_backend("auto");
+  const auto model = test::make_small_model(kernels, "fp32");
+  RingRun run = everything(ring::Pool::mean);
+  run.begins = {64, 0, 0, 0, 0, 0};
+  EXPECT_THROW(run_corpus(corpus(), *model, kernels, run), Error);
+  run.checkpoints.restart = [](Index, Index) { return std::vector<std::byte>(100); };
+  EXPECT_THROW(run_corpus(corpus(), *model, kernels, run), Error);
+}
+
+INSTANTIATE_TEST_SUITE_P(Generations, RestartTest, testing::Values("rwkv4", "rwkv5.2", "rwkv6", "rwkv7", "rwkv7a"),
+                         [](const auto& of) {
+                           std::string name = of.param;
+                           std::erase(name, '.');
+                           return name;
+                         });
+
+}  // namespace
+}  // namespace riverrun

@@ -19,7 +19,8 @@ void print_usage(std::ostream& out) {
   for (const jobs::Command& command : jobs::commands()) {
     out << "  " << command.name << std::string(12 - std::string(command.name).size(), ' ') << command.summary << "\n";
   }
-  out << "\nexit codes: 0 done; 1 failed; 2 wrong usage or input; 3 done, but some documents failed\n";
+  out << "\nexit codes: 0 done; 1 failed; 2 wrong usage or input; 3 done, but some documents failed;\n"
+      << "            75 stopped on a signal: run again with --resume\n";
 }
 
 int run(int argc, const char* const* argv) {

@@ -60,6 +60,13 @@ Index RawFile::size() const {
   return info.st_size;
 }
 
+void RawFile::check_still_named() const {
+  struct stat open {}, named {};
+  if (::fstat(descriptor_, &open) != 0) fail(path_, "ask for its place");
+  const bool there = ::stat(path_.c_str(), &named) == 0 && named.st_ino == open.st_ino && named.st_dev == open.st_dev;
+  if (!there) throw Error(path_ + ": was removed or replaced while this job was writing it");
+}
+
 void RawFile::write(std::span<const std::byte> bytes, Index offset, const std::string& what) {
   while (!bytes.empty()) {
     const auto done = ::pwrite(descriptor_, bytes.data(), std::min(bytes.size(), kMostPerCall), offset);

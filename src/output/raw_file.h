@@ -19,6 +19,8 @@ class RawFile {
   ~RawFile();
 
   Index size() const;
+  // Error unless path() still names this file: someone may have removed or replaced it.
+  void check_still_named() const;
   // `what` completes "cannot write ...", as in "row 12 of /embeddings".
   void write(std::span<const std::byte> bytes, Index offset, const std::string& what);
   void read(std::span<std::byte> bytes, Index offset, const std::string& what) const;

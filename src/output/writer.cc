@@ -213,7 +213,10 @@ void Writer::mark_failed(Index document, const std::string& error) {
 void Writer::commit() {
   RR_CHECK(!broken_, path(), ": an earlier write failed, nothing more can be written");
   if (queue_.empty()) return;
-  guarded([&] { file_.sync_data(); });
+  guarded([&] {
+    file_.check_still_named();
+    file_.sync_data();
+  });
   std::sort(queue_.begin(), queue_.end());
   queue_.erase(std::unique(queue_.begin(), queue_.end()), queue_.end());
   const Dataset& dataset = need("/documents/status");
@@ -233,6 +236,7 @@ void Writer::finish() {
   const auto pending = std::count(status_.begin(), status_.end(), Status::pending);
   RR_CHECK(pending == 0, path(), ": ", pending, " documents are still pending");
   guarded([&] {
+    file_.check_still_named();
     file_.sync_data();  // the status bytes before the attribute that speaks for all of them
     write_complete_flag(file_, complete_at_, 1);
     file_.sync_data();

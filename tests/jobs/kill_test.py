@@ -109,16 +109,17 @@ class KillTest(JobTest):
         while kills < KILLS:
             work = works[completed % len(works)]
             output = self.folder / f"{work.name}.h5"
-            before, resumed_inside = 0, 0
+            before, resumed_inside, kills_here = 0, 0, random.randint(1, 5)
             while True:
                 ranks = random.randint(1, 4)
                 launcher = mpirun(ranks) if ranks > 1 or random.random() < 0.5 else ()
                 begin = time.monotonic()
                 running = Running((*work.arguments, "--output", output, "--resume"), launcher, self.folder / "log.txt")
-                kill_it = kills < KILLS and random.random() < 0.85
+                kill_it = kills < KILLS and kills_here > 0
+                kills_here -= 1
                 kind = random.choice(["one", "several", "all", "mpirun"]) if launcher else "all"
                 if kill_it:
-                    time.sleep(random.uniform(0.05, seconds.get((work.name, ranks), 2.5)))
+                    time.sleep(random.uniform(0.05, 0.8 * seconds.get((work.name, ranks), 1.5)))
                 pids = running.ranks
                 alive = running.process.poll() is None
                 if kill_it and alive:

@@ -1,0 +1,136 @@
+"""Protects: a signal stops a job in good order, and what goes wrong around an output is said."""
+
+import shutil
+import signal
+import subprocess
+import time
+import unittest
+
+from stop_support import StopTest
+from support import BAD_INPUT, PROGRAM, read_output, run
+
+
+class SignalTest(StopTest):
+    def test_each_signal_and_any_number_of_ranks(self):
+        for number, more in ((signal.SIGUSR1, ()), (signal.SIGTERM, ("--transport", "threads", "--ranks", 3))):
+            running = self.start((), "--overwrite", *more)
+            self.stop(running, number)
+            self.assertIn(signal.Signals(number).name[3:], running.text())
+        # Stopped once more, elsewhere, and completed.
+        running = self.start((), "--resume")
+        self.assertIn("go on from checkpoints", running.text())
+        self.stop(running, signal.SIGINT)
+        self.check_resumed((), "--transport", "threads", "--ranks", 2)
+
+    def test_a_signal_before_there_is_anything_to_lose(self):
+        command = [PROGRAM, *map(str, self.arguments())]
+        command[command.index(str(self.source))] = "-"
+        log = open(self.folder / "log.txt", "w+b")
+        self.addCleanup(log.close)
+        running = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
+        self.addCleanup(running.kill)
+        while not any(path.name.endswith(".lock") for path in self.output.parent.iterdir()):
+            time.sleep(0.01)
+        time.sleep(0.5)  # it reads, and waits for more
+        running.send_signal(signal.SIGTERM)
+        running.stdin.close()
+        self.assertEqual(running.wait(timeout=60), 75)
+        # At once, or at the next document.
+        self.assertEqual([path.name for path in self.output.parent.iterdir() if not path.name.endswith(".lock")], [])
+
+
+class CheckpointTest(StopTest):
+    def flip(self, name):
+        path = self.checkpoints / name
+        raw = bytearray(path.read_bytes())
+        raw[len(raw) // 2] ^= 1
+        path.write_bytes(raw)
+
+    def test_damaged_checkpoints_are_named_and_not_used(self):
+        self.stop(self.start(()))
+        newest = max(("0.0", "0.1"), key=lambda name: (self.checkpoints / name).stat().st_mtime_ns)
+        self.flip(newest)
+        for name in ("2.0", "2.1"):
+            if (self.checkpoints / name).exists():
+                self.flip(name)
+        said = self.check_resumed(())
+        self.assertIn(f"stopped.h5.checkpoint/{newest}: is damaged", said)
+        self.assertIn("1 documents go on from checkpoints", said)
+
+    def test_a_new_output_knows_nothing_of_an_old_one(self):
+        self.stop(self.start(()))
+        kept = self.folder / "kept"
+        shutil.copytree(self.checkpoints, kept)
+        time.sleep(1)  # outputs are told apart by the second of their creation
+        running = self.start((), "--overwrite")
+        self.stop(running)
+        self.assertNotIn("go on from checkpoints", running.text())
+        # Those of the old one, put back, are of another run.
+        shutil.rmtree(self.checkpoints)
+        shutil.copytree(kept, self.checkpoints)
+        self.assertIn("is of another run (created differs)", self.check_resumed((), inside=False))
+
+    def test_none_when_not_wanted(self):
+        done = run(*self.arguments("--checkpoint-seconds", 0))
+        self.assertEqual(done.code, 0, done.err)
+        self.assertEqual([path.name for path in self.output.parent.iterdir()], [self.output.name])
+
+
+class OutputTest(StopTest):
+    def test_a_second_job_is_refused_and_told_who_runs(self):
+        running = self.start(())
+        for more in ("--resume", "--overwrite"):
+            second = run(*self.arguments(more))
+            self.assertEqual(second.code, BAD_INPUT, second.err)
+            self.assertIn(f"process {running.process.pid}", second.err)
+        self.stop(running)
+        self.check_resumed(())
+
+    def test_a_killed_job_is_in_nobodys_way(self):
+        running = self.start(())
+        running.kill_all()
+        self.assertTrue((self.output.parent / "stopped.h5.lock").exists())
+        self.check_resumed(())
+
+    def test_an_output_whose_folder_goes_away_is_an_error(self):
+        running = self.start((), "--transport", "threads", "--ranks", 2)
+        shutil.rmtree(self.output.parent)
+        self.assertEqual(running.process.wait(timeout=120), 1, running.text())
+        self.assertIn(str(self.output), running.text())
+
+    def mount(self, options):
+        place = self.folder / "mounted"
+        place.mkdir()
+        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True)
+        if mounted.returncode != 0:
+            self.skipTest("cannot mount a file system here: " + mounted.stderr.decode().strip())
+        self.addCleanup(subprocess.run, ["umount", place], check=True)
+        return place
+
+    def test_a_full_disk_is_an_error_at_the_start(self):
+        self.output = self.mount("size=400k") / "full.h5"
+        done = run(*self.arguments())
+        self.assertEqual(done.code, 1, done.err)
+        self.assertRegex(done.err, r"full.h5.creating: .*(reserve|write)")
+        self.assertEqual(list(self.output.parent.iterdir()), [])
+
+    def test_a_disk_too_full_for_checkpoints_costs_only_them(self):
+        self.output = self.mount("size=1500k") / "stopped.h5"
+        done = run(*self.arguments("--checkpoint-seconds", 0.1, "--transport", "threads", "--ranks", 2, output=self.output))
+        self.assertIn(done.code, (0, 1), done.err)
+        if done.code == 1:  # the token ids take room, too
+            self.assertIn("No space left", done.err)
+        else:
+            self.assertEqual(read_output(self.output)[0]["complete"], 1)
+
+    def test_a_folder_that_cannot_be_written(self):
+        place = self.mount("size=1m")
+        subprocess.run(["mount", "-o", "remount,ro", place], check=True)
+        done = run(*self.arguments(output=place / "out.h5"))
+        self.assertEqual(done.code, BAD_INPUT, done.err)
+        self.assertIn("Read-only file system", done.err)
+        self.assertIn(str(place / "out.h5"), done.err)
+
+
+if __name__ == "__main__":
+    unittest.main()

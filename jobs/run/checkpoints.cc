@@ -123,10 +123,18 @@ void Checkpoints::work() {
   }
 }
 
+void Checkpoints::sync_output() const {
+  try {
+    output::RawFile(output_).sync_data();
+  } catch (const InputError& error) {
+    throw Error(concat(error.what(), " (this job is writing it; was it removed?)"));
+  }
+}
+
 void Checkpoints::do_tasks(std::vector<Task> tasks) {
   const bool writes = std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return !task.copy.bytes.empty(); });
   // Through a descriptor of this thread's own: Linux tells a failed sync once to each, and the writer must hear of it too.
-  if (writes) output::RawFile(output_).sync_data();
+  if (writes) sync_output();
   for (const Task& task : tasks) {
     const Index document = task.copy.document;
     if (task.copy.bytes.empty()) {

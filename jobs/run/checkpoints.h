@@ -49,6 +49,7 @@ class Checkpoints {
   };
   void push(Task task);
   void work();
+  void sync_output() const;
   void do_tasks(std::vector<Task> tasks);
 
   const std::string output_, identity_;

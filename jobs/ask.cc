@@ -163,7 +163,7 @@ int ask(const CorpusJob& job, const std::vector<std::string>& questions, int arg
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const RunRecord record(job.options, argc, argv);
-  const auto& kernels = kernels::find_backend(job.options.backend);
+  const auto& kernels = open_backend(job.options.backend);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);
   std::unique_ptr<const Asking> asking;

@@ -11,6 +11,7 @@
 #include "core/stream.h"
 #include "core/types.h"
 #include "core/weight_storage.h"
+#include "kernels/phase.h"
 
 namespace riverrun::kernels {
 
@@ -51,6 +52,7 @@ struct MatmulArgs {
   DType y_type;           // f32, or the operand type; f32 for Epilogue::add
   Epilogue epilogue;
   Index x_stride = 0;     // elements from a row of x to the next; 0: cols, dense
+  Phase phase = Phase::prefill;
 };
 
 // `operand` is f32, bf16 or f16; a type the machine cannot multiply throws InputError that says so.

@@ -5,6 +5,9 @@
 #if RIVERRUN_WITH_CPU_KERNELS
 #include "kernels/cpu/table.h"
 #endif
+#if RIVERRUN_WITH_CUDA
+#include "kernels/cuda/backend.h"
+#endif
 
 namespace riverrun::kernels {
 
@@ -18,7 +21,13 @@ const KernelTable* cpu_table() {
 #endif
 }
 
-const KernelTable* cuda_table() { return nullptr; }
+const KernelTable* cuda_table() {
+#if RIVERRUN_WITH_CUDA
+  return &cuda::backend();
+#else
+  return nullptr;
+#endif
+}
 
 std::string built_names() {
   std::string names;
@@ -35,7 +44,7 @@ std::span<const Backend> known_backends() {
       {"reference", &reference::table(), "always built"},
       {"cpu", cpu_table(),
        "install oneDNN and Google Highway (Debian: libdnnl-dev libhwy-dev) and configure again"},
-      {"cuda", cuda_table(), "CUDA kernels are not written yet; use --backend cpu"},
+      {"cuda", cuda_table(), "install CUDA 13 (nvcc, cuBLAS) and configure again, or use --backend cpu"},
   }};
   return kBackends;
 }

@@ -11,6 +11,7 @@
 
 #include "core/stream.h"
 #include "core/types.h"
+#include "kernels/phase.h"
 #include "kernels/segment.h"
 
 namespace riverrun::kernels {
@@ -37,6 +38,7 @@ struct Wkv6Args {
   const float* const* state_in;  // per segment: [heads, N, N] as [head][value][key], or null: zeros
   float* const* state_out;       // per segment, same layout, or null: not wanted; may be the same memory as state_in.
                                  // An empty segment copies state_in.
+  Phase phase = Phase::prefill;
 };
 
 // out = GN(y; ln_x) * g, with the group norm of Wkv7ReadoutArgs and no bonus; g null means 1 (RWKV-5.0).

@@ -12,6 +12,7 @@
 
 #include "core/stream.h"
 #include "core/types.h"
+#include "kernels/phase.h"
 #include "kernels/segment.h"
 
 namespace riverrun::kernels {
@@ -56,6 +57,7 @@ struct Wkv7Args {
   const float* const* state_in;  // per segment: [heads, N, N] as [head][value][key], or null: zeros
   float* const* state_out;       // per segment, same layout, or null: not wanted; may be the same memory as state_in.
                                  // An empty segment copies state_in.
+  Phase phase = Phase::prefill;
 };
 
 // After the recurrence: group norm per head, bonus, gate.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "core/thread_pool.h"
+#include "jobs/run/machine.h"
 #include "kernels/table.h"
 #include "model/model.h"
 #include "transport/transport.h"
@@ -30,7 +31,7 @@ using BenchRows = nlohmann::ordered_json;
 // A model to measure, with the kernels and threads it runs on. Random weights are written to a temporary file first.
 struct BenchModel {
   BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head);
-  BenchModel(const BenchOptions& options, bool need_head) : BenchModel(options, kernels::find_backend(options.backend), need_head) {}
+  BenchModel(const BenchOptions& options, bool need_head) : BenchModel(options, open_backend(options.backend), need_head) {}
   // On ranks that are processes: one copy of the weights per node, where memory can be shared.
   BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport);
 

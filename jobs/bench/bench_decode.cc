@@ -12,7 +12,7 @@ namespace {
 class Sequences {
  public:
   Sequences(const model::Model& model, Index batch, Stream stream)
-      : model_(model), workspace_(model.make_workspace(batch, stream)), stream_(stream), ids_(batch, 1),
+      : model_(model), workspace_(model.make_workspace(batch, stream, kernels::Phase::decode)), stream_(stream), ids_(batch, 1),
         log_probs_(batch, model.device(), Memory::shared) {
     for (Index s = 0; s < batch; ++s) {
       segments_.push_back({s, s + 1});

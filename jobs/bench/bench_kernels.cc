@@ -124,7 +124,7 @@ void add_row(BenchRows& rows, const BenchOptions& options, const BenchModel& ben
 }  // namespace
 
 BenchRows bench_kernels(const BenchOptions& options) {
-  const auto& real = kernels::find_backend(options.backend);
+  const auto& real = open_backend(options.backend);
   KernelRecorder recorder(real);
   const BenchModel bench(options, recorder.table(), true);
   const model::Model& model = *bench.model;

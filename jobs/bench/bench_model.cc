@@ -49,7 +49,7 @@ BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& 
 }
 
 BenchModel::BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport)
-    : BenchModel(options, kernels::find_backend(options.backend)) {
+    : BenchModel(options, open_backend(options.backend)) {
   CorpusJobOptions job;
   job.model = options.model, job.precision = options.precision, job.weights = options.weights, job.backend = options.backend;
   const std::string identity = options.model.empty() ? concat(name, ", precision ", job.precision, ", weights ", job.weights) : identity_of(job);

@@ -26,7 +26,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   exit_on_stop_signals();  // until there is something to lose
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
-  const auto& kernels = kernels::find_backend(job.options.backend);
+  const auto& kernels = open_backend(job.options.backend);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);
   const RunRecord record(job.options, argc, argv);

@@ -142,4 +142,17 @@ int launched_rank() {
   return 0;
 }
 
+const kernels::KernelTable& open_backend(const std::string& name) {
+  const kernels::KernelTable& kernels = kernels::find_backend(name);
+  Index rank_on_node = 0;
+  for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"}) {
+    if (std::getenv(variable)) {
+      rank_on_node = environment_number(variable);
+      break;
+    }
+  }
+  kernels.device->require(static_cast<int>(rank_on_node));
+  return kernels;
+}
+
 }  // namespace riverrun::jobs

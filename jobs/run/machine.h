@@ -40,4 +40,7 @@ Index carries_for(const plan::Plan& plan, const model::Model& model, const ring:
 // The rank that mpirun or srun gave this process, known before MPI starts; 0 elsewhere.
 int launched_rank();
 
+// The kernels that --backend names, on this process's own device. InputError when they are not in this build, or the device not here.
+const kernels::KernelTable& open_backend(const std::string& name);
+
 }  // namespace riverrun::jobs

@@ -27,4 +27,7 @@ class CudaMatrix final : public PackedMatrix {
   WeightMemory data_;
 };
 
+// The matrix of a product, whose arguments fit it.
+const CudaMatrix& matrix_of(const MatmulArgs& args);
+
 }  // namespace riverrun::kernels::cuda

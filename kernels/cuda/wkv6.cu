@@ -31,8 +31,9 @@ void wkv6(const Wkv6Args& args, Stream stream) {
            args.first_head, " + ", args.heads, " of ", args.H);
   const Index D = args.H * args.N;
   RR_CHECK(args.w_stride == 0 || args.w_stride == D, "rows of decay factors ", args.w_stride, " apart");
-  // By the segment's own length, which the document and the block size decide: neighbours and ranks do not.
-  const auto chunked = [N = args.N](Index rows) { return has_wkv6_chunks(N) && rows >= kWkv6Chunk; };
+  // As in wkv7.cu: by the segment's own length, and in decode never.
+  const bool chunks = args.phase == Phase::prefill && has_wkv6_chunks(args.N);
+  const auto chunked = [chunks](Index rows) { return chunks && rows >= kWkv6Chunk; };
   const auto groups = [&](auto&& wanted, auto&& f) {
     for_segment_groups(args.segment_count, args.segments, args.state_in, args.state_out, wanted, f);
   };

@@ -32,8 +32,10 @@ void wkv7(const Wkv7Args& args, Stream stream) {
   RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
            args.first_head, " + ", args.heads, " of ", args.H);
   const Index D = args.H * args.N;
-  // By the segment's own length, which the document and the block size decide: neighbours and ranks do not.
-  const auto chunked = [N = args.N](Index rows) { return has_wkv7_chunks(N) && rows >= kWkv7Chunk; };
+  // In prefill by the segment's own length, which the document and the block size decide: neighbours and ranks do not. In
+  // decode, where a prompt is cut depends on what stands beside it.
+  const bool chunks = args.phase == Phase::prefill && has_wkv7_chunks(args.N);
+  const auto chunked = [chunks](Index rows) { return chunks && rows >= kWkv7Chunk; };
   const auto groups = [&](auto&& wanted, auto&& f) {
     for_segment_groups(args.segment_count, args.segments, args.state_in, args.state_out, wanted, f);
   };

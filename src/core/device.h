@@ -22,8 +22,12 @@ class Device {
   virtual ~Device() = default;
   virtual DeviceKind kind() const = 0;
 
-  // InputError, saying why, when this machine does not have the device.
-  virtual void require() = 0;
+  // InputError, saying why, when this machine does not have the device. Of several GPUs, processes of one node take one
+  // each, by their rank on the node. Called once, before anything else is asked of the device.
+  virtual void require(int rank_on_node) = 0;
+
+  // Bytes of device memory that are left; the most there can be where nobody knows.
+  virtual Index free_bytes() = 0;
 
   // At least 64-byte aligned, not initialised; null for no bytes. Error when there is not as much.
   virtual std::byte* allocate(Index bytes, Memory memory) = 0;

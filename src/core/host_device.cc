@@ -17,7 +17,8 @@ constexpr Index kHugePage = Index{2} << 20;
 class HostDevice final : public Device {
  public:
   DeviceKind kind() const override { return DeviceKind::cpu; }
-  void require() override {}
+  void require(int) override {}
+  Index free_bytes() override { return std::numeric_limits<Index>::max(); }
 
   // Large pieces ask for huge pages.
   std::byte* allocate(Index bytes, Memory) override {

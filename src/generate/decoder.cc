@@ -86,7 +86,7 @@ void Decoder::choose_rows() {
 
 void Decoder::run_block() {
   if (workspace_ == nullptr) {
-    workspace_ = model_.make_workspace(capacity_, stream_);
+    workspace_ = model_.make_workspace(capacity_, stream_, kernels::Phase::decode);
     logits_ = Array<float>(slots() * model_.config().vocab, model_.device(), Memory::shared);
   }
   model_.start(*workspace_, ids_, segments_);

@@ -50,7 +50,9 @@ class Model {
   Device& device() const { return *device_; }
   State make_state(Memory memory = Memory::shared) const { return State(state_shape_, *device_, memory); }
 
-  virtual std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const = 0;
+  using Phase = kernels::Phase;
+  virtual std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const = 0;
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const { return make_workspace(capacity, stream, Phase::prefill); }
 
   // Takes in a block: ids [M], each below config().vocab, M at most the capacity; the segments cover [0, M). Both
   // are copied, the ids from the host's memory.

@@ -16,9 +16,9 @@ NetworkWorkspace& shared(Workspace& workspace) { return static_cast<NetworkWorks
 
 }  // namespace
 
-NetworkWorkspace::NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, Index mixes,
+NetworkWorkspace::NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, kernels::Phase in, Index mixes,
                                    Index inner_width)
-    : capacity(most_rows), stream(on), ids(most_rows, *on.device), chosen(kLogitRows, *on.device), row(config.channels, *on.device),
+    : capacity(most_rows), stream(on), phase(in), ids(most_rows, *on.device), chosen(kLogitRows, *on.device), row(config.channels, *on.device),
       operand_(operand) {
   for (auto* array : {&x, &r, &k, &v, &y}) *array = floats(config.channels);
   for (Index q = 0; q < mixes; ++q) mix.push_back(operands(config.channels));
@@ -84,7 +84,7 @@ void Network::logits(Workspace& workspace, Index first, Index rows, float* out) 
   auto& ws = shared(workspace);
   RR_CHECK(head_ != nullptr, "logits without a head");
   final_norm(ws, first, rows, ws.mix[0].data(), precision_);
-  kernels_.matmul({rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none}, ws.stream);
+  kernels_.matmul({rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none, 0, ws.phase}, ws.stream);
 }
 
 void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {
@@ -133,11 +133,11 @@ void Network::shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::s
 }
 
 void Network::product(WS& ws, const Buffer& x, const Matrix& w, float* y, Epilogue epilogue) const {
-  kernels_.matmul({ws.rows(), x.data(), w.get(), y, DType::f32, epilogue}, ws.stream);
+  kernels_.matmul({ws.rows(), x.data(), w.get(), y, DType::f32, epilogue, 0, ws.phase}, ws.stream);
 }
 
 void Network::inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const {
-  kernels_.matmul({ws.rows(), x.data(), w.get(), ws.inner.data(), precision_, epilogue}, ws.stream);
+  kernels_.matmul({ws.rows(), x.data(), w.get(), ws.inner.data(), precision_, epilogue, 0, ws.phase}, ws.stream);
 }
 
 void Network::lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const {

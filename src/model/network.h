@@ -28,7 +28,7 @@ struct Lora {
 class NetworkWorkspace : public Workspace {
  public:
   // `mixes`: outputs of token shift in use at once; `inner_width`: the widest inner row of a feed-forward or LoRA.
-  NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, Index mixes, Index inner_width);
+  NetworkWorkspace(const Config& config, Index most_rows, DType operand, Stream on, kernels::Phase in, Index mixes, Index inner_width);
 
   Index bytes() const final { return bytes_ + logits.size() * Index{sizeof(float)}; }
   Index rows() const { return segments.empty() ? 0 : segments.back().end; }
@@ -36,6 +36,7 @@ class NetworkWorkspace : public Workspace {
 
   Index capacity;
   Stream stream;
+  kernels::Phase phase;
   Array<TokenId> ids;
   Array<TokenId> chosen;    // [kLogitRows] targets; the first is the id of first_layer_row, too
   std::vector<kernels::Segment> segments;

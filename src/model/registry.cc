@@ -66,6 +66,12 @@ DType choose_weights(const std::string& name, DType operand, const kernels::Kern
   return type;
 }
 
+void check_fits(Device& device, const Cost& cost, const std::string& path) {
+  const Index left = device.free_bytes();
+  RR_CHECK_INPUT(cost.weight_bytes <= left, path, ": its weights take ", cost.weight_bytes >> 20, " MiB, but the device has ", left >> 20,
+                 " MiB left; use --precision bf16, a GPU with more memory, or --backend cpu");
+}
+
 }  // namespace
 
 DType parse_weights(const std::string& weights, DType operand) {
@@ -95,7 +101,9 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
   const Generation& generation = find_generation(config.generation, path);
   const auto initial = choose_initial_state(*file, generation, config, options.initial_state);
   const DType operand = choose_precision(options.precision, config, kernels);
-  return generation.load({*file, config, kernels, stream, operand, choose_weights(options.weights, operand, kernels),
+  const DType weights = choose_weights(options.weights, operand, kernels);
+  check_fits(*stream.device, estimate_cost(config, operand, weights), path);
+  return generation.load({*file, config, kernels, stream, operand, weights,
                           options.need_head, initial ? &*initial : nullptr, *options.storage});
 }
 

@@ -36,8 +36,8 @@ class Rwkv4 : public Network {
     }
   }
 
-  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
-    return std::make_unique<NetworkWorkspace>(config_, capacity, precision_, stream, kLerps, config_.ffn);
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
+    return std::make_unique<NetworkWorkspace>(config_, capacity, precision_, stream, phase, kLerps, config_.ffn);
   }
 
   void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
@@ -56,7 +56,7 @@ class Rwkv4 : public Network {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
     kernels_.wkv4({ws.rows(), config_.channels, first_part, parts, ws.k.data(), ws.v.data(), at.log_decay.data(), at.bonus.data(),
-                   ws.y.data(), ws.segment_count(), ws.segments.data(), state, next_state},
+                   ws.y.data(), ws.segment_count(), ws.segments.data(), state, next_state, ws.phase},
                   ws.stream);
   }
 

@@ -30,8 +30,8 @@ bool per_channel(const Config& config) { return config.generation == "rwkv5.2"; 
 
 class Rwkv5Workspace : public NetworkWorkspace {
  public:
-  Rwkv5Workspace(const Config& c, Index most_rows, DType operand, Stream on)
-      : NetworkWorkspace(c, most_rows, operand, on, gated(c) ? kLerps : kG, c.ffn) {
+  Rwkv5Workspace(const Config& c, Index most_rows, DType operand, Stream on, kernels::Phase in)
+      : NetworkWorkspace(c, most_rows, operand, on, in, gated(c) ? kLerps : kG, c.ffn) {
     if (gated(c)) g = floats(c.channels);
   }
 
@@ -45,8 +45,8 @@ class Rwkv5 : public Network {
     finish_load(load);
   }
 
-  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
-    return std::make_unique<Rwkv5Workspace>(config_, capacity, precision_, stream);
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
+    return std::make_unique<Rwkv5Workspace>(config_, capacity, precision_, stream, phase);
   }
 
   void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
@@ -69,7 +69,7 @@ class Rwkv5 : public Network {
     constexpr Index kSameForAllTokens = 0;
     kernels_.wkv6({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), at.decay.data(), kSameForAllTokens,
                    ws.k.data(), ws.v.data(), at.bonus.data(), ws.y.data(), ws.segment_count(), ws.segments.data(), state,
-                   next_state},
+                   next_state, ws.phase},
                   ws.stream);
   }
 

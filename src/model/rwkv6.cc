@@ -32,8 +32,8 @@ Index inner_width(const Config& c) { return std::max({c.ffn, kLerps * c.rank_shi
 
 class Rwkv6Workspace : public NetworkWorkspace {
  public:
-  Rwkv6Workspace(const Config& c, Index most_rows, DType operand, Stream on)
-      : NetworkWorkspace(c, most_rows, operand, on, kLerps, inner_width(c)) {
+  Rwkv6Workspace(const Config& c, Index most_rows, DType operand, Stream on, kernels::Phase in)
+      : NetworkWorkspace(c, most_rows, operand, on, in, kLerps, inner_width(c)) {
     for (auto* array : {&w, &g, &change}) *array = floats(c.channels);
   }
 
@@ -53,8 +53,8 @@ class Rwkv6 : public Network {
     finish_load(load);
   }
 
-  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
-    return std::make_unique<Rwkv6Workspace>(config_, capacity, precision_, stream);
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
+    return std::make_unique<Rwkv6Workspace>(config_, capacity, precision_, stream, phase);
   }
 
   void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
@@ -78,7 +78,7 @@ class Rwkv6 : public Network {
     auto& ws = self(workspace);
     kernels_.wkv6({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), ws.w.data(), config_.channels,
                    ws.k.data(), ws.v.data(), layers_[layer].bonus.data(), ws.y.data(), ws.segment_count(), ws.segments.data(),
-                   state, next_state},
+                   state, next_state, ws.phase},
                   ws.stream);
   }
 
@@ -109,7 +109,7 @@ class Rwkv6 : public Network {
     std::array<void*, kLerps> out;
     for (Index q = 0; q < kLerps; ++q) {
       const std::byte* const part = ws.inner.data() + q * R * size_of(precision_);
-      kernels_.matmul({ws.rows(), part, at.shift_up[q].get(), deltas[q], DType::f32, Epilogue::none, kLerps * R}, ws.stream);
+      kernels_.matmul({ws.rows(), part, at.shift_up[q].get(), deltas[q], DType::f32, Epilogue::none, kLerps * R, ws.phase}, ws.stream);
       mu[q] = at.mu[q].data(), delta[q] = deltas[q], out[q] = ws.mix[q].data();
     }
     kernels_.dynamic_mix({ws.rows(), config_.channels, ws.normal(), ws.change.data(), kLerps, mu.data(), delta.data(), out.data(),

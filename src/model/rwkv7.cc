@@ -40,8 +40,8 @@ struct Layer {
 
 class Rwkv7Workspace : public NetworkWorkspace {
  public:
-  Rwkv7Workspace(const Config& c, Index most_rows, DType operand, Stream on)
-      : NetworkWorkspace(c, most_rows, operand, on, kLerps, rwkv7_inner_width(c)) {
+  Rwkv7Workspace(const Config& c, Index most_rows, DType operand, Stream on, kernels::Phase in)
+      : NetworkWorkspace(c, most_rows, operand, on, in, kLerps, rwkv7_inner_width(c)) {
     for (auto* array : {&w, &a, &b, &g, &v_first, &v_mix}) *array = floats(c.channels);
     if (c.rank_embed == 0) return;
     embedded = operands(c.channels);
@@ -68,8 +68,8 @@ class Rwkv7 : public Network {
     finish_load(load);
   }
 
-  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream) const override {
-    return std::make_unique<Rwkv7Workspace>(config_, capacity, precision_, stream);
+  std::unique_ptr<Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
+    return std::make_unique<Rwkv7Workspace>(config_, capacity, precision_, stream, phase);
   }
 
   void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
@@ -103,7 +103,7 @@ class Rwkv7 : public Network {
     auto& ws = self(workspace);
     kernels_.wkv7({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), ws.w.data(), ws.k.data(),
                    values(ws, layer), ws.a.data(), ws.b.data(), ws.y.data(), ws.segment_count(),
-                   ws.segments.data(), state, next_state},
+                   ws.segments.data(), state, next_state, ws.phase},
                   ws.stream);
   }
 

@@ -150,8 +150,17 @@ def compile_header(root, path, compiler, packages):
     return None if run.returncode == 0 else f"{path}:1: does not compile on its own:\n{run.stderr.rstrip()}"
 
 
+def compiled_first(root, path):
+    """Whether the build compiles a header before anything else: as the first include of the source of its name."""
+    own = str(path.relative_to("src") if path.parts[0] == "src" else path)
+    source = path.with_suffix(".cc")
+    if "#pragma once" not in (root / path).read_text() or not (root / source).exists():
+        return False
+    return next((included for _, _, included in includes(root, source)), None) == own
+
+
 def check_headers(root, compiler, packages):
-    headers = [path for path in files(root, (".h", ".hpp"), ("src", "kernels", "jobs"))]
+    headers = [path for path in files(root, (".h", ".hpp"), ("src", "kernels", "jobs")) if not compiled_first(root, path)]
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         for finding in pool.map(lambda path: compile_header(root, path, compiler, packages), headers):
             if finding:

@@ -168,6 +168,13 @@ class Headers(LintTest):
         self.write("src/core/a.h", "#pragma once\nstruct A { std::vector<int> x; };\n")
         self.finds("headers", "src/core/a.h:1: does not compile on its own")
 
+    def test_a_header_is_left_to_the_build_only_where_its_source_includes_it_first(self):
+        self.write("src/core/a.h", "#pragma once\nstruct A { std::vector<int> x; };\n")
+        self.write("src/core/a.cc", '#include "core/a.h"\n#include <vector>\n')
+        self.passes("headers")
+        self.write("src/core/a.cc", '#include <vector>\n#include "core/a.h"\n')
+        self.finds("headers", "src/core/a.h:1: does not compile on its own")
+
     def test_a_missing_include_guard_is_found(self):
         self.write("jobs/a.h", "struct A {};\n")
         self.finds("headers", "jobs/a.h:1:")

@@ -18,8 +18,8 @@ class ForgetfulModel : public model::Model {
       : Model(model.config(), model.state_shape(), model.precision(), model.weights(), model.device()), model_(model), loss_(loss), layer_(layer) {}
 
   Index weight_bytes() const override { return model_.weight_bytes(); }
-  std::unique_ptr<model::Workspace> make_workspace(Index capacity, Stream stream) const override {
-    return model_.make_workspace(capacity, stream);
+  std::unique_ptr<model::Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
+    return model_.make_workspace(capacity, stream, phase);
   }
   void start(model::Workspace& ws, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
     nothing_.assign(segments.size(), nullptr);

@@ -32,7 +32,8 @@ class DeferredDevice final : public Device {
   }
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
-  void require() override {}
+  void require(int) override {}
+  Index free_bytes() override { return kArena - used_; }
 
   std::byte* allocate(Index bytes, Memory memory) override {
     if (bytes == 0) return nullptr;

@@ -1,0 +1,150 @@
+#include "kernels/cuda/gpu.h"
+
+#include <bit>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cuda/launch.h"
+
+namespace riverrun::kernels::cuda {
+
+namespace {
+
+constexpr int kLeastCapability = 8;  // 8.0: bf16 products, asynchronous copies to shared memory
+
+// Sizes that memory is asked for in: eight steps from each power of two to the next, so that what was freed fits again.
+Index rounded_size(Index bytes) {
+  constexpr Index kLeast = 512;
+  if (bytes <= kLeast) return kLeast;
+  const Index step = std::max<Index>(kLeast, static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(bytes))) / 8);
+  return (bytes + step - 1) / step * step;
+}
+
+// Freed memory is kept for the next who asks for as much: to ask the driver takes up to milliseconds and stops the GPU.
+class FreeLists {
+ public:
+  std::byte* take(Index size) {
+    const auto found = lists_.find(size);
+    if (found == lists_.end() || found->second.empty()) return nullptr;
+    std::byte* const data = found->second.back();
+    found->second.pop_back();
+    return data;
+  }
+  void give(std::byte* data, Index size) { lists_[size].push_back(data); }
+  template <class Release>
+  void clear(Release release) {
+    for (auto& [size, list] : lists_) {
+      for (std::byte* data : list) release(data);
+    }
+    lists_.clear();
+  }
+
+ private:
+  std::map<Index, std::vector<std::byte*>> lists_;
+};
+
+class Gpu final : public Device {
+ public:
+  DeviceKind kind() const override { return DeviceKind::cuda; }
+
+  void require(int rank_on_node) override {
+    int count = 0;
+    const cudaError_t error = cudaGetDeviceCount(&count);
+    RR_CHECK_INPUT(error == cudaSuccess && count > 0, "--backend cuda: this machine has no GPU that can be used (",
+                   error == cudaSuccess ? "none is visible" : cudaGetErrorString(error),
+                   "); see what nvidia-smi and CUDA_VISIBLE_DEVICES say, or use --backend cpu");
+    ordinal_ = rank_on_node % count;
+    cudaDeviceProp properties;
+    check(cudaGetDeviceProperties(&properties, ordinal_), "properties of the GPU");
+    RR_CHECK_INPUT(properties.major >= kLeastCapability, "--backend cuda: GPU ", ordinal_, " (", properties.name,
+                   ") has compute capability ", properties.major, ".", properties.minor, "; riverrun needs 8.0 or later");
+    use();
+  }
+
+  Index free_bytes() override {
+    use();
+    std::size_t left = 0, total = 0;
+    check(cudaMemGetInfo(&left, &total), "memory of the GPU");
+    return static_cast<Index>(left);
+  }
+
+  std::byte* allocate(Index bytes, Memory memory) override {
+    RR_CHECK(bytes >= 0, "memory of ", bytes, " bytes");
+    if (bytes == 0) return nullptr;
+    const Index size = rounded_size(bytes);
+    const std::scoped_lock lock(mutex_);
+    FreeLists& freed = memory == Memory::device ? device_ : shared_;
+    if (std::byte* const data = freed.take(size)) return data;
+    use();
+    void* data = nullptr;
+    cudaError_t error = ask_for(&data, size, memory);
+    if (error == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();  // it would be reported by the next launch
+      device_.clear([](std::byte* at) { check(cudaFree(at), "giving back memory of the GPU"); });
+      shared_.clear([](std::byte* at) { check(cudaFreeHost(at), "giving back pinned memory"); });
+      error = ask_for(&data, size, memory);
+    }
+    if (error == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();
+      throw Error(no_memory(size, memory));
+    }
+    check(error, "memory");
+    return static_cast<std::byte*>(data);
+  }
+
+  void free(std::byte* data, Index bytes, Memory memory) noexcept override {
+    const std::scoped_lock lock(mutex_);
+    (memory == Memory::device ? device_ : shared_).give(data, rounded_size(bytes));
+  }
+
+  void* open_order() override {
+    use();
+    cudaStream_t stream = nullptr;
+    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a new stream");
+    return stream;
+  }
+  void close_order(void* order) noexcept override {
+    (void)cudaStreamDestroy(static_cast<cudaStream_t>(order));  // what it could report, synchronize() has reported
+  }
+
+  void copy(void* to, const void* from, Index bytes, const Stream& stream) override {
+    if (bytes == 0) return;
+    check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault, native(stream)), "a copy");
+    synchronize(stream);
+  }
+  void synchronize(const Stream& stream) override {
+    check(cudaStreamSynchronize(native(stream)), "waiting for the GPU's work");
+  }
+
+ private:
+  // CUDA keeps the chosen GPU per thread.
+  void use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
+
+  static cudaError_t ask_for(void** data, Index size, Memory memory) {
+    return memory == Memory::device ? cudaMalloc(data, static_cast<std::size_t>(size))
+                                    : cudaHostAlloc(data, static_cast<std::size_t>(size), cudaHostAllocPortable | cudaHostAllocMapped);
+  }
+
+  std::string no_memory(Index size, Memory memory) const {
+    if (memory == Memory::shared) return concat("no ", size >> 20, " MiB of memory that can be pinned for the GPU (see ulimit -l)");
+    std::size_t left = 0, total = 0;
+    check(cudaMemGetInfo(&left, &total), "memory of the GPU");
+    return concat("GPU ", ordinal_, " has no ", size >> 20, " MiB left: ", left >> 20, " of its ", total >> 20,
+                  " MiB are free; use fewer --block-tokens, a smaller model, or more GPUs");
+  }
+
+  std::mutex mutex_;
+  int ordinal_ = 0;
+  FreeLists device_, shared_;
+};
+
+}  // namespace
+
+Device& gpu() {
+  // Never destroyed: at the end of the process CUDA may be gone already.
+  static Gpu* const device = new Gpu;
+  return *device;
+}
+
+}  // namespace riverrun::kernels::cuda

@@ -1,0 +1,176 @@
+#include "kernels/cuda/matmul_many_rows.h"
+
+#include <cublasLt.h>
+
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <tuple>
+
+#include "kernels/cuda/apply_epilogue.h"
+#include "kernels/cuda/launch.h"
+
+namespace riverrun::kernels::cuda {
+
+namespace {
+
+constexpr Index kRowsChosenFor = 2048;                // a large block; the choice holds for any other number
+constexpr std::size_t kWorkspace = std::size_t{32} << 20;
+constexpr std::uint32_t kAlignment = 16;              // bytes
+
+void check_lt(cublasStatus_t status, const char* what) {
+  if (status != CUBLAS_STATUS_SUCCESS) throw Error(concat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(status)));
+}
+
+cudaDataType_t cuda_type(DType type) {
+  switch (type) {
+    case DType::f32: return CUDA_R_32F;
+    case DType::bf16: return CUDA_R_16BF;
+    case DType::f16: return CUDA_R_16F;
+    default: RR_CHECK(false, "no products of ", name_of(type)); return CUDA_R_32F;
+  }
+}
+
+template <auto destroy>
+struct Destroy {
+  template <class Handle>
+  void operator()(Handle handle) const {
+    (void)destroy(handle);
+  }
+};
+using Operation = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<cublasLtMatmulDescDestroy>>;
+using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<cublasLtMatrixLayoutDestroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<cublasLtMatmulPreferenceDestroy>>;
+
+// A handle may be used by several threads at once.
+cublasLtHandle_t handle() {
+  static const cublasLtHandle_t kHandle = [] {
+    cublasLtHandle_t made = nullptr;
+    check_lt(cublasLtCreate(&made), "start");
+    return made;
+  }();
+  return kHandle;
+}
+
+// Rows of ours are columns to cuBLASLt: y^T [rows, M] = W [rows, cols] x^T [cols, M], where W and x lie transposed or not
+// as their rows are dense.
+Operation make_operation() {
+  cublasLtMatmulDesc_t made = nullptr;
+  // 32F is fp32 to the last bit for fp32 operands: TF32 would be a compute type of its own.
+  check_lt(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product");
+  Operation operation(made);
+  const cublasOperation_t transposed = CUBLAS_OP_T;
+  check_lt(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "a product");
+  return operation;
+}
+
+Layout make_layout(DType type, Index rows, Index columns, Index stride) {
+  cublasLtMatrixLayout_t made = nullptr;
+  check_lt(cublasLtMatrixLayoutCreate(&made, cuda_type(type), static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), stride),
+        "a matrix");
+  return Layout(made);
+}
+
+struct Shape {
+  Index N, K, w_stride, x_stride;
+  DType operand, y_type;
+  auto operator<=>(const Shape&) const = default;
+};
+
+struct Layouts {
+  Layouts(const Shape& shape, Index M)
+      : w(make_layout(shape.operand, shape.K, shape.N, shape.w_stride)), x(make_layout(shape.operand, shape.K, M, shape.x_stride)),
+        y(make_layout(shape.y_type, shape.N, M, shape.N)) {}
+  Layout w, x, y;
+};
+
+cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
+  const Operation operation = make_operation();
+  const Layouts layouts(shape, kRowsChosenFor);
+  cublasLtMatmulPreference_t made = nullptr;
+  check_lt(cublasLtMatmulPreferenceCreate(&made), "a choice");
+  const Preference preference(made);
+  const auto set = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
+    check_lt(cublasLtMatmulPreferenceSetAttribute(preference.get(), what, &value, sizeof value), "a choice");
+  };
+  const std::uint32_t uncut = CUBLASLT_REDUCTION_SCHEME_NONE;
+  set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uncut);
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+  for (const auto what : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
+                          CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
+    set(what, kAlignment);
+  }
+  cublasLtMatmulHeuristicResult_t result;
+  int found = 0;
+  check_lt(cublasLtMatmulAlgoGetHeuristic(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
+                                       preference.get(), 1, &result, &found),
+        "a choice");
+  RR_CHECK(found == 1, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
+  return result.algo;
+}
+
+const cublasLtMatmulAlgo_t& algorithm(const Shape& shape) {
+  static std::mutex mutex;
+  static std::map<Shape, cublasLtMatmulAlgo_t> chosen;
+  const std::scoped_lock lock(mutex);
+  auto found = chosen.find(shape);
+  if (found == chosen.end()) found = chosen.emplace(shape, choose_algorithm(shape)).first;
+  return found->second;
+}
+
+// Memory in the order of a stream.
+class Scratch {
+ public:
+  Scratch(std::size_t bytes, Stream stream) : stream_(native(stream)) {
+    check(cudaMallocAsync(&data_, bytes, stream_), "scratch memory of a product");
+  }
+  ~Scratch() { (void)cudaFreeAsync(data_, stream_); }  // an error of the stream shows when it is waited for
+  Scratch(const Scratch&) = delete;
+  Scratch& operator=(const Scratch&) = delete;
+  void* data() const { return data_; }
+
+ private:
+  cudaStream_t stream_;
+  void* data_ = nullptr;
+};
+
+void multiply(const Shape& shape, Index M, const void* w, const void* x, void* y, bool add, Stream stream) {
+  const Operation operation = make_operation();
+  const Layouts layouts(shape, M);
+  const float one = 1, kept = add ? 1 : 0;
+  const Scratch workspace(kWorkspace, stream);
+  check_lt(cublasLtMatmul(handle(), operation.get(), &one, w, layouts.w.get(), x, layouts.x.get(), &kept, y, layouts.y.get(), y,
+                       layouts.y.get(), &algorithm(shape), workspace.data(), kWorkspace, native(stream)),
+        "a product");
+}
+
+bool is_aligned(const void* data, Index row_bytes) {
+  return reinterpret_cast<std::uintptr_t>(data) % kAlignment == 0 && row_bytes % kAlignment == 0;
+}
+
+}  // namespace
+
+bool takes_many_rows(const CudaMatrix& w, const MatmulArgs& args) {
+  const Index x_stride = args.x_stride == 0 ? w.cols() : args.x_stride;
+  return is_aligned(args.x, x_stride * size_of(w.type())) && is_aligned(args.y, w.rows() * size_of(args.y_type));
+}
+
+void matmul_many_rows(const CudaMatrix& w, const MatmulArgs& args, Stream stream) {
+  if (args.M == 0) return;
+  Shape shape{w.rows(), w.cols(), w.stride(), args.x_stride == 0 ? w.cols() : args.x_stride, w.type(), args.y_type};
+  if (args.epilogue == Epilogue::none || args.epilogue == Epilogue::add) {
+    multiply(shape, args.M, w.data(), args.x, args.y, args.epilogue == Epilogue::add, stream);
+    return;
+  }
+  // The function is of the fp32 sum, and what it gives is rounded: sums of 16 bits would be rounded twice.
+  shape.y_type = DType::f32;
+  const Index elements = args.M * w.rows();
+  std::optional<Scratch> sums;
+  if (args.y_type != DType::f32) sums.emplace(static_cast<std::size_t>(elements) * sizeof(float), stream);
+  void* const product = sums ? sums->data() : args.y;
+  multiply(shape, args.M, w.data(), args.x, product, false, stream);
+  apply_epilogue({elements, static_cast<const float*>(product), args.y, args.y_type, args.epilogue}, stream);
+}
+
+}  // namespace riverrun::kernels::cuda

@@ -84,6 +84,7 @@ void ResultFile::take(ring::SliceResult result) {
   Pending& pending = pending_.at(result.document);
   write(result);
   pending.finite = pending.finite && result.finite && fits(result.embedding) && fits(result.windows);
+  if (result.trouble != ring::Trouble{}) troubles_.emplace(result.document, result.trouble);
   pending.tokens_left -= result.tokens;
   RR_CHECK(pending.tokens_left >= 0, "more results than tokens for document ", result.document);
   tokens_done_ += result.tokens;
@@ -118,10 +119,20 @@ void ResultFile::settle_if_complete(Index document) {
       write_passages(document);
       writer_->mark_done(document);
     } else {
-      mark_failed(document, "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32");
+      mark_failed(document, why_failed(document));
     }
   }
   if (std::chrono::steady_clock::now() - committed_ >= kCommitInterval) commit();
+}
+
+std::string ResultFile::why_failed(Index document) const {
+  const auto found = troubles_.find(document);
+  if (found == troubles_.end()) {
+    return "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32";
+  }
+  const auto [layer, token] = found->second;
+  const std::string where = token < 0 ? std::string("behind the last layer") : concat("in layer ", layer, " at token ", token);
+  return concat("a number came out infinite or not a number ", where, " (both counted from 0); try --precision fp32");
 }
 
 void ResultFile::commit() {

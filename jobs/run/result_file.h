@@ -54,6 +54,8 @@ class ResultFile {
   Index documents() const { return writer_->documents(); }
 
  private:
+  std::string why_failed(Index document) const;
+
   struct Pending {
     Index tokens_left = 0, texts_left = 0;
     bool finite = true;
@@ -80,6 +82,7 @@ class ResultFile {
   std::vector<Index> first_score_, first_window_, first_section_, first_passage_;  // per document, of its rows
   std::vector<Pending> pending_;                   // per document
   std::map<Index, Along> along_;                   // by document
+  std::map<Index, ring::Trouble> troubles_;        // by document, where known
   plan::Sections cuts_;                            // where texts are written within a document
   std::vector<std::string> failures_;
   Index tokens_done_ = 0, documents_done_ = 0;

@@ -49,6 +49,7 @@ std::vector<output::Attribute> RunRecord::attributes(const CorpusJob& job, const
       {"vocab", config.vocab},
       {"precision", std::string(name_of(model.precision()))},
       {"weights", std::string(name_of(model.weights()))},
+      {"backend", std::string(kernels::find_backend(job.options.backend).backend)},  // another rounds otherwise
       {"created", utc_now()},
   };
   if (initial_state_sha256_.valid()) attributes.push_back({"initial_state_sha256", initial_state_sha256_.get()});

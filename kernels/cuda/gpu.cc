@@ -5,6 +5,7 @@
 #include <mutex>
 #include <vector>
 
+#include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/launch.h"
 
 namespace riverrun::kernels::cuda {
@@ -49,6 +50,7 @@ class Gpu final : public Device {
   DeviceKind kind() const override { return DeviceKind::cuda; }
 
   void require(int rank_on_node) override {
+    (void)cublas_lt();  // what is missing shows now, not in the middle of a job
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     RR_CHECK_INPUT(error == cudaSuccess && count > 0, "--backend cuda: this machine has no GPU that can be used (",

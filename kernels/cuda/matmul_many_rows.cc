@@ -1,7 +1,5 @@
 #include "kernels/cuda/matmul_many_rows.h"
 
-#include <cublasLt.h>
-
 #include <map>
 #include <memory>
 #include <mutex>
@@ -9,6 +7,7 @@
 #include <tuple>
 
 #include "kernels/cuda/apply_epilogue.h"
+#include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/launch.h"
 
 namespace riverrun::kernels::cuda {
@@ -20,7 +19,7 @@ constexpr std::size_t kWorkspace = std::size_t{32} << 20;
 constexpr std::uint32_t kAlignment = 16;              // bytes
 
 void check_lt(cublasStatus_t status, const char* what) {
-  if (status != CUBLAS_STATUS_SUCCESS) throw Error(concat("cuBLASLt: ", what, ": ", cublasLtGetStatusString(status)));
+  if (status != CUBLAS_STATUS_SUCCESS) throw Error(concat("cuBLASLt: ", what, ": ", cublas_lt().status_string(status)));
 }
 
 cudaDataType_t cuda_type(DType type) {
@@ -36,18 +35,18 @@ template <auto destroy>
 struct Destroy {
   template <class Handle>
   void operator()(Handle handle) const {
-    (void)destroy(handle);
+    (void)(cublas_lt().*destroy)(handle);
   }
 };
-using Operation = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<cublasLtMatmulDescDestroy>>;
-using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<cublasLtMatrixLayoutDestroy>>;
-using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<cublasLtMatmulPreferenceDestroy>>;
+using Operation = std::unique_ptr<cublasLtMatmulDescOpaque_t, Destroy<&CublasLt::operation_destroy>>;
+using Layout = std::unique_ptr<cublasLtMatrixLayoutOpaque_t, Destroy<&CublasLt::layout_destroy>>;
+using Preference = std::unique_ptr<cublasLtMatmulPreferenceOpaque_t, Destroy<&CublasLt::preference_destroy>>;
 
 // A handle may be used by several threads at once.
 cublasLtHandle_t handle() {
   static const cublasLtHandle_t kHandle = [] {
     cublasLtHandle_t made = nullptr;
-    check_lt(cublasLtCreate(&made), "start");
+    check_lt(cublas_lt().create(&made), "start");
     return made;
   }();
   return kHandle;
@@ -58,16 +57,16 @@ cublasLtHandle_t handle() {
 Operation make_operation() {
   cublasLtMatmulDesc_t made = nullptr;
   // 32F is fp32 to the last bit for fp32 operands: TF32 would be a compute type of its own.
-  check_lt(cublasLtMatmulDescCreate(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product");
+  check_lt(cublas_lt().operation_create(&made, CUBLAS_COMPUTE_32F, CUDA_R_32F), "a product");
   Operation operation(made);
   const cublasOperation_t transposed = CUBLAS_OP_T;
-  check_lt(cublasLtMatmulDescSetAttribute(made, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "a product");
+  check_lt(cublas_lt().operation_set(made, CUBLASLT_MATMUL_DESC_TRANSA, &transposed, sizeof transposed), "a product");
   return operation;
 }
 
 Layout make_layout(DType type, Index rows, Index columns, Index stride) {
   cublasLtMatrixLayout_t made = nullptr;
-  check_lt(cublasLtMatrixLayoutCreate(&made, cuda_type(type), static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), stride),
+  check_lt(cublas_lt().layout_create(&made, cuda_type(type), static_cast<std::uint64_t>(rows), static_cast<std::uint64_t>(columns), stride),
         "a matrix");
   return Layout(made);
 }
@@ -89,10 +88,10 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   const Operation operation = make_operation();
   const Layouts layouts(shape, kRowsChosenFor);
   cublasLtMatmulPreference_t made = nullptr;
-  check_lt(cublasLtMatmulPreferenceCreate(&made), "a choice");
+  check_lt(cublas_lt().preference_create(&made), "a choice");
   const Preference preference(made);
   const auto set = [&](cublasLtMatmulPreferenceAttributes_t what, const auto& value) {
-    check_lt(cublasLtMatmulPreferenceSetAttribute(preference.get(), what, &value, sizeof value), "a choice");
+    check_lt(cublas_lt().preference_set(preference.get(), what, &value, sizeof value), "a choice");
   };
   const std::uint32_t uncut = CUBLASLT_REDUCTION_SCHEME_NONE;
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uncut);
@@ -103,7 +102,7 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   }
   cublasLtMatmulHeuristicResult_t result;
   int found = 0;
-  check_lt(cublasLtMatmulAlgoGetHeuristic(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
+  check_lt(cublas_lt().choose(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
                                        preference.get(), 1, &result, &found),
         "a choice");
   RR_CHECK(found == 1, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
@@ -140,7 +139,7 @@ void multiply(const Shape& shape, Index M, const void* w, const void* x, void* y
   const Layouts layouts(shape, M);
   const float one = 1, kept = add ? 1 : 0;
   const Scratch workspace(kWorkspace, stream);
-  check_lt(cublasLtMatmul(handle(), operation.get(), &one, w, layouts.w.get(), x, layouts.x.get(), &kept, y, layouts.y.get(), y,
+  check_lt(cublas_lt().multiply(handle(), operation.get(), &one, w, layouts.w.get(), x, layouts.x.get(), &kept, y, layouts.y.get(), y,
                        layouts.y.get(), &algorithm(shape), workspace.data(), kWorkspace, native(stream)),
         "a product");
 }

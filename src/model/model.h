@@ -73,6 +73,9 @@ class Model {
   // The time-mix row that layer 0 hands on after token `id`: it depends on nothing else.
   virtual void first_layer_row(Workspace& workspace, TokenId id, float* row) const = 0;
 
+  // The residual stream behind the layer that was computed last: rows [first, first + rows) into `out` [rows, D], fp32. Done when
+  // it returns.
+  virtual void residual(Workspace& workspace, Index first, Index rows, float* out) const = 0;
   // After the last layer. The final LayerNorm of rows [first, first + rows) into `hidden` [rows, D], fp32.
   virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
   // Logits of the token after each of rows [first, first + rows): `logits` [rows, V], fp32. Needs a head.

@@ -76,6 +76,12 @@ void Network::first_layer_row(Workspace& workspace, TokenId id, float* row) cons
                       ws.stream);
 }
 
+void Network::residual(Workspace& workspace, Index first, Index rows, float* out) const {
+  auto& ws = shared(workspace);
+  const Index D = config_.channels;
+  device().copy(out, ws.x.data() + first * D, rows * D * Index{sizeof(float)}, ws.stream);
+}
+
 void Network::hidden(Workspace& workspace, Index first, Index rows, float* out) const {
   final_norm(shared(workspace), first, rows, out, DType::f32);
 }

@@ -1,6 +1,7 @@
 #include "ring/block_run.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "core/error.h"
 
@@ -52,6 +53,10 @@ void BlockRun::begin_block(const plan::Block& block) {
   if (in_) previous_id_ = job_.tokens(first.document, first.first_token - 1, 1)[0];
   pointers_in_.assign(segments_.size(), nullptr);
   pointers_out_.assign(segments_.size(), nullptr);
+  start_block();
+}
+
+void BlockRun::start_block() {
   step("embed", -1, [&] {
     model_.start(*workspace_, ids_, segments_);
     if (in_) model_.first_layer_row(*workspace_, previous_id_, first_row());
@@ -105,16 +110,52 @@ void BlockRun::finish_block(const plan::Block& block) {
   stream_.synchronize();  // states and carries of this block are read, and written over, by the host
   if (sums) hand_on(layout_.sums());
   for (std::size_t i = 0; i < results_.size(); ++i) {
-    if (states_[i] && job_.request.states) {
-      results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
-      results_[i].finite = results_[i].finite && all_finite(results_[i].state);
-    }
+    if (states_[i] && job_.request.states) results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
+    results_[i].finite = results_[i].finite && all_finite(results_[i].state) && (i > 0 || stays_finite(out_));
+  }
+  find_troubles(block);
+  for (std::size_t i = 0; i < results_.size(); ++i) {
     results_desk_.post(results_[i]);
     results_[i] = {};
     if (forks(block.slices[i])) job_.fork->take(block.slices[i], states_[i] ? std::move(states_[i]) : state_handed_on());
     states_[i].reset();
   }
   results_desk_.take();
+}
+
+// What is not finite in a layer spoils the layers above and the tokens behind it: it shows in a carry's last row.
+bool BlockRun::stays_finite(const Carry* carry) const {
+  if (carry == nullptr) return true;
+  const float* const row = carry->floats(layout_.channel_row(model_.config().layers - 1));
+  return all_finite({row, static_cast<std::size_t>(model_.config().channels)});
+}
+
+// Reads the block once more, layer by layer, where a document's numbers have stopped being finite in it. Nothing is handed on.
+void BlockRun::find_troubles(const plan::Block& block) {
+  const auto is_new = [&](std::size_t i) { return !results_[i].finite && (i > 0 || stays_finite(in_)); };
+  std::vector<std::size_t> open;
+  for (std::size_t i = 0; i < results_.size(); ++i) {
+    if (is_new(i)) open.push_back(i);
+  }
+  if (open.empty()) return;
+  const Index D = model_.config().channels, L = model_.config().layers;
+  if (residual_.size() == 0) residual_ = Array<float>(job_.plan.options.block_tokens * D);
+  Carry* const out = std::exchange(out_, nullptr);
+  start_block();
+  for (Index layer = 0; layer < L && !open.empty(); ++layer) {
+    run_layer(layer);
+    model_.residual(*workspace_, 0, block.tokens, residual_.data());
+    std::erase_if(open, [&](std::size_t i) {
+      for (Index row = segments_[i].begin; row < segments_[i].end; ++row) {
+        if (all_finite(residual_.span().subspan(static_cast<std::size_t>(row * D), static_cast<std::size_t>(D)))) continue;
+        results_[i].trouble = {layer, block.slices[i].first_token + row - segments_[i].begin};
+        return true;
+      }
+      return false;
+    });
+  }
+  for (const std::size_t i : open) results_[i].trouble = {L, -1};
+  out_ = out;
 }
 
 // A copy of the state in the carry that this block hands on.

@@ -31,8 +31,11 @@ class BlockRun {
 
  private:
   void begin_block(const plan::Block& block);
+  void start_block();
   void run_layer(Index layer);
   void finish_block(const plan::Block& block);
+  bool stays_finite(const Carry* carry) const;
+  void find_troubles(const plan::Block& block);
   bool forks(const plan::Slice& slice) const { return job_.fork && job_.fork->wants(slice); }
   std::unique_ptr<model::State> state_handed_on();
   float* first_row();
@@ -69,6 +72,7 @@ class BlockRun {
   std::vector<float*> pointers_out_;
   std::vector<SliceResult> results_;
   Array<float> first_row_;
+  Array<float> residual_;  // [B, D], made when a number is not finite
 };
 
 }  // namespace riverrun::ring

@@ -67,7 +67,8 @@ void Readout::read(model::Workspace& workspace, const plan::Block& block, std::s
     } else if (request_.embedding || request_.window > 0) {
       last_of_slice(workspace, slice, row, result);
     }
-    result.finite = all_finite(result.windows) && all_finite(result.embedding);
+    const bool sums_finite = !request_.sums() || std::ranges::all_of(sums_.span(), [](double sum) { return std::isfinite(sum); });
+    result.finite = sums_finite && all_finite(result.windows) && all_finite(result.embedding);
     if (request_.scores) {
       const bool first_is_unknown = slice.first_token == 0 && request_.start_tokens == 0;
       result.first_score = first_is_unknown ? 0 : slice.first_token + 1 - request_.start_tokens;

@@ -12,7 +12,9 @@ namespace {
 
 struct Fixed {
   Message kind;
-  Index document, first_token, tokens, last, finite, first_score, first_window;
+  Index document, first_token, tokens, last, finite;
+  Trouble trouble;
+  Index first_score, first_window;
   Index sizes[4];
   Index section, stop_reason;  // of a written text; a section of -1: none
   Index text_tokens, text_bytes;
@@ -43,7 +45,8 @@ auto arrays(auto& result) {
 }  // namespace
 
 std::vector<std::byte> pack(const SliceResult& result) {
-  Fixed fixed{Message::result, result.document, result.first_token, result.tokens, result.last, result.finite, result.first_score, result.first_window, {}, -1, 0, 0, 0};
+  Fixed fixed{Message::result, result.document, result.first_token, result.tokens, result.last, result.finite, result.trouble,
+              result.first_score, result.first_window, {}, -1, 0, 0, 0};
   std::size_t bytes = sizeof fixed;
   if (const auto& written = result.written) {
     fixed.section = written->section, fixed.stop_reason = static_cast<Index>(written->stop_reason);
@@ -82,6 +85,7 @@ SliceResult unpack(std::span<const std::byte> bytes) {
   result.tokens = fixed.tokens;
   result.last = fixed.last != 0;
   result.finite = fixed.finite != 0;
+  result.trouble = fixed.trouble;
   result.first_score = fixed.first_score;
   result.first_window = fixed.first_window;
   std::size_t at = sizeof fixed;

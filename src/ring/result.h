@@ -38,12 +38,21 @@ struct WrittenText {
   bool operator==(const WrittenText&) const = default;
 };
 
+// Where a document's first number came up that is NaN or infinite, in the slice whose results or carry show it: in the residual
+// stream of `token` (of the sequence) behind `layer`; `layer` = L: in what was computed from it after the last. -1: not known.
+struct Trouble {
+  Index layer = -1, token = -1;
+
+  bool operator==(const Trouble&) const = default;
+};
+
 // What one slice, or the text written after it, adds to its document's results. A document is done when all of them are in.
 struct SliceResult {
   Index document = 0;
   Index first_token = 0, tokens = 0;  // of the sequence, in this slice
   bool last = false;               // the document ends here
   bool finite = true;              // false: a number came out NaN or infinite, and the document has failed
+  Trouble trouble;                 // of the slice in which the document's numbers stopped being finite
   Index first_score = 0;           // position of scores[0] in the document
   std::vector<float> scores;       // natural-log probabilities; NaN for a first token with nothing before it
   Index first_window = 0;          // number of the first window completed here, within the document

@@ -173,17 +173,40 @@ class FailedDocumentTest(RefusalTest):
         _, kept = self.job("embed", corpus, "--tokenizer", vocabulary, "--keep-invalid-utf8")
         self.assertEqual(kept["documents/status"].tolist(), [1, 1])
 
-    def test_a_model_that_overflows(self):
+    def wild_model(self, tensor, rows):
+        """A model of 3 layers with infinities in some rows of a tensor."""
         whole = make_model(self.folder / "whole.safetensors", dtype="fp32").read_bytes()
         (size,) = struct.unpack("<Q", whole[:8])
-        begin, end = json.loads(whole[8 : 8 + size])["ln_out.weight"]["data_offsets"]
-        wild = bytearray(whole)
-        wild[8 + size + begin : 8 + size + end] = numpy.full((end - begin) // 4, numpy.inf, "<f4").tobytes()
-        done = self.start(model=self.write("wild.safetensors", bytes(wild)))
+        entry = json.loads(whole[8 : 8 + size])[tensor]
+        begin, end = (8 + size + offset for offset in entry["data_offsets"])
+        values = numpy.frombuffer(whole[begin:end], "<f4").reshape(entry["shape"]).copy()
+        values[rows] = numpy.inf
+        return self.write("wild.safetensors", whole[:begin] + values.tobytes() + whole[end:])
+
+    def test_a_model_that_overflows(self):
+        done = self.start(model=self.wild_model("ln_out.weight", slice(None)))
         self.assertEqual(done.code, SOME_FAILED, done.err)
         arrays = read_output(self.output)[1]
         self.assertEqual(arrays["documents/status"].tolist(), [2, 2])
-        self.assertIn(b"--precision fp32", arrays["documents/error"][0])
+        for error in arrays["documents/error"]:
+            self.assertIn(b"behind the last layer", error)
+            self.assertIn(b"--precision fp32", error)
+
+    def test_a_number_that_overflows_is_named_by_layer_and_token(self):
+        contents = [[1, 2] * 90, [1, 2] * 65 + [9] + [3] * 100, [4, 9]]
+        in_state, in_output = ["--ranks", "2", "--pool", "last"], ["--pool", "mean"]
+        cases = (("emb.weight", 9, [b"", b"in layer 0 at token 130 ", b"in layer 0 at token 1 "], (in_state, in_output)),
+                 ("blocks.2.ffn.value.weight", 5, [b"in layer 2 at token 0 "] * 3, (in_output,)))
+        for tensor, rows, errors, ways in cases:
+            model = self.wild_model(tensor, rows)
+            for options in ways:
+                options = [*options, "--block-tokens", "64"]
+                done = self.start(*options, "--overwrite", model=model, source=self.documents(contents))
+                self.assertEqual(done.code, SOME_FAILED, done.err)
+                arrays = read_output(self.output)[1]
+                for found, expected in zip(arrays["documents/error"], errors, strict=True):
+                    self.assertIn(expected, found)
+                self.assertEqual(arrays["documents/status"].tolist(), [2 if error else 1 for error in errors])
 
     def test_the_others_are_right_and_resume_keeps_it_so(self):
         contents = [[1, 2, 3], [], [4] * 200, [5, 300], [6] * 70]

@@ -94,6 +94,13 @@ class RefusedTest(JobTest):
             f"precision was {was} and would now be {now}",
         )
 
+    def test_another_backend(self):
+        attributes, _ = read_output(self.output)
+        self.assert_refused(
+            self.start("--resume", "--precision", attributes["precision"], "--backend", "reference"),
+            "backend was cpu and would now be reference",
+        )
+
     def test_other_weights(self):
         was = read_output(self.output)[0]["weights"]
         self.assert_refused(self.start("--resume", "--weights", "int8"), f"weights was {was} and would now be int8")

@@ -253,7 +253,14 @@ TEST_P(Int8Test, PacksEverySourceTypeAndStride) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Backends, Int8Test, testing::ValuesIn(all_variants()), name_of_test);
+// Backends without int8 weights say so (DType::i8 in multiplies), and have nothing to test here.
+std::vector<Variant> int8_variants() {
+  auto variants = all_variants();
+  std::erase_if(variants, [](const Variant& variant) { return select(variant).pack_int8 == nullptr; });
+  return variants;
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Int8Test, testing::ValuesIn(int8_variants()), name_of_test);
 
 }  // namespace
 }  // namespace riverrun::kernels

@@ -32,5 +32,16 @@ TEST(Registry, SaysWhichBackendsThereAreAndHowToBuildTheOthers) {
   }
 }
 
+// A build with CUDA runs anywhere: without a GPU it says so, and with one the libraries it needs are found.
+TEST(Registry, ABackendForAGpuSaysThatThereIsNone) {
+  const KernelTable* const cuda = known_backends()[2].table;
+  if (cuda == nullptr) GTEST_SKIP() << known_backends()[2].how_to_build;
+  try {
+    cuda->device->require(0);
+  } catch (const InputError& error) {
+    EXPECT_NE(std::string(error.what()).find("no GPU that can be used"), std::string::npos) << error.what();
+  }
+}
+
 }  // namespace
 }  // namespace riverrun::kernels

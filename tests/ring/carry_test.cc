@@ -94,7 +94,7 @@ TEST(RingDeadline, ANeighbourThatNeverComesIsNamed) {
 }
 
 TEST(SliceResult, GoesThroughBytesUnchanged) {
-  ring::SliceResult result{3, 192, 64, true, false, 128, {-1.0f, -2.0f}, 5, {0.5f}, {1, 2, 3}, {}};
+  ring::SliceResult result{3, 192, 64, true, false, {2, 200}, 128, {-1.0f, -2.0f}, 5, {0.5f}, {1, 2, 3}, {}};
   const auto bytes = ring::pack(result);
   EXPECT_EQ(ring::unpack(bytes), result);
   for (std::size_t cut = 0; cut < bytes.size(); ++cut) EXPECT_THROW(ring::unpack(std::span(bytes).first(cut)), Error);

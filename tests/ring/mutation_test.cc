@@ -41,6 +41,7 @@ class ForgetfulModel : public model::Model {
   }
   void feed_forward(model::Workspace& ws, Index layer) const override { model_.feed_forward(ws, layer); }
   void first_layer_row(model::Workspace& ws, TokenId id, float* row) const override { model_.first_layer_row(ws, id, row); }
+  void residual(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.residual(ws, first, rows, out); }
   void hidden(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.hidden(ws, first, rows, out); }
   void logits(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.logits(ws, first, rows, out); }
   void log_probs(model::Workspace& ws, Index first, std::span<const TokenId> targets, float* out) const override {

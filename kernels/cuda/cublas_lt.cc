@@ -1,0 +1,56 @@
+#include "kernels/cuda/cublas_lt.h"
+
+#include <dlfcn.h>
+
+#include <string>
+
+#include "core/error.h"
+
+namespace riverrun::kernels::cuda {
+
+namespace {
+
+#define RIVERRUN_NAME_OF(number) #number
+#define RIVERRUN_LIBRARY(major) "libcublasLt.so." RIVERRUN_NAME_OF(major)
+constexpr const char* kLibrary = RIVERRUN_LIBRARY(CUBLAS_VER_MAJOR);
+
+// Where the loader looks, else where it was when this was built.
+void* open_library() {
+  if (void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL)) return library;
+  const std::string first = dlerror(), built_with = std::string(RIVERRUN_CUDA_LIBRARIES) + "/" + kLibrary;
+  if (void* const library = dlopen(built_with.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
+  throw Error(concat("cannot load ", kLibrary, ": ", first, "; ", dlerror(), "; install cuBLAS, or put its folder into LD_LIBRARY_PATH"));
+}
+
+template <class Function>
+void find(void* library, const char* name, Function& function) {
+  function = reinterpret_cast<Function>(dlsym(library, name));
+  RR_CHECK(function != nullptr, kLibrary, " has no ", name);
+}
+
+CublasLt load() {
+  void* const library = open_library();
+  CublasLt lt;
+  find(library, "cublasLtCreate", lt.create);
+  find(library, "cublasLtGetStatusString", lt.status_string);
+  find(library, "cublasLtMatmulDescCreate", lt.operation_create);
+  find(library, "cublasLtMatmulDescDestroy", lt.operation_destroy);
+  find(library, "cublasLtMatmulDescSetAttribute", lt.operation_set);
+  find(library, "cublasLtMatrixLayoutCreate", lt.layout_create);
+  find(library, "cublasLtMatrixLayoutDestroy", lt.layout_destroy);
+  find(library, "cublasLtMatmulPreferenceCreate", lt.preference_create);
+  find(library, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy);
+  find(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set);
+  find(library, "cublasLtMatmulAlgoGetHeuristic", lt.choose);
+  find(library, "cublasLtMatmul", lt.multiply);
+  return lt;
+}
+
+}  // namespace
+
+const CublasLt& cublas_lt() {
+  static const CublasLt kLibraryFunctions = load();
+  return kLibraryFunctions;
+}
+
+}  // namespace riverrun::kernels::cuda

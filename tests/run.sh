@@ -35,12 +35,15 @@ esac
 
 cores=$(nproc)
 log=$(mktemp)
+failures=$(mktemp)
 passed=0 failed=0 skipped=0
 stage="before the first stage" finished=no
 
-# However the script ends, its last line is the verdict; a stage that could not be carried out is one failure.
+# However the script ends, its last line is the verdict, and what failed stands just above it: a kept log is often only the
+# end of one. A stage that could not be carried out is one failure.
 verdict() {
-  rm -f "$log"
+  cat "$failures"
+  rm -f "$log" "$failures"
   if [[ $finished == no ]]; then
     failed=$((failed + 1))
     echo "run.sh: failed: $stage" >&2
@@ -56,6 +59,27 @@ begin() {
   printf '\n== %s (%d s)\n' "$stage" "$SECONDS"
 }
 
+# failed_tests STAGE: the tests that failed in $log, each with the last lines that it printed.
+failed_tests() {
+  awk -v stage="$1" -v most=40 '
+    function flush_one(i) {
+      if (name == "") return
+      printf "\n== failed in %s: %s\n", stage, name
+      for (i = count > most ? count - most : 0; i < count; i++) print lines[i]
+      name = ""
+    }
+    / Test +#[0-9]+: / || /^ +Start +[0-9]+: / || /^[0-9]+% tests passed/ {
+      if (/\*\*\*/ && !/\*\*\*Skipped/) {
+        flush_one(); name = $0; sub(/^.* Test +#/, "#", name); gsub(/\.\.\.+/, "... ", name); count = 0
+      } else {
+        flush_one()
+      }
+      next
+    }
+    name != "" { lines[count++] = $0 }
+    END { flush_one() }' "$log"
+}
+
 # run_ctest PRESET WITHOUT-LABELS [NOT-NAMED]: runs them and adds ctest's own totals to ours.
 run_ctest() {
   begin "test: $1"
@@ -69,6 +93,7 @@ run_ctest() {
     echo "run.sh: ctest gave no totals (exit code $code)" >&2
     return 1
   fi
+  ((bad == 0)) || failed_tests "$1" >>"$failures"
   missed=$(grep -cE '^[[:space:]]+[0-9]+ - .* \(Skipped\)$' "$log" || true)
   passed=$((passed + total - bad - missed)) failed=$((failed + bad)) skipped=$((skipped + missed))
   if (((code == 0) != (bad == 0))); then

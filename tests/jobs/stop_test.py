@@ -1,5 +1,7 @@
 """Protects: a signal stops a job in good order, and what goes wrong around an output is said."""
 
+import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -33,6 +35,11 @@ class SignalTest(StopTest):
             time.sleep(0.01)
         time.sleep(0.5)  # it reads, and waits for more
         running.send_signal(signal.SIGTERM)
+        # Another thread may take the signal than the one that reads: on a busy machine the end of the input could come first.
+        status = pathlib.Path(f"/proc/{running.pid}/status")
+        while not re.search(r"^ShdPnd:\s*0+$", status.read_text(), re.M):
+            time.sleep(0.01)
+        time.sleep(0.5)  # from taking it to noting it
         running.stdin.close()
         self.assertEqual(running.wait(timeout=60), 75)
         # At once, or at the next document.

@@ -3,15 +3,20 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <optional>
 #include <thread>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/stop.h"
 #include "core/thread_pool.h"
 #include "jobs/commands.h"
+#include "jobs/run/file_checksum.h"
 #include "jobs/run/machine.h"
 #include "jobs/run/node_model.h"
+#include "jobs/run/run_lock.h"
 #include "jobs/run/run_record.h"
+#include "jobs/run/while_alive.h"
 #include "jobs/texts/answers.h"
 #include "jobs/texts/questions.h"
 #include "jobs/texts/text_options.h"
@@ -160,6 +165,7 @@ Asking::Asking(const CorpusJob& given, const Machine& its_machine, const RunReco
 }
 
 int ask(const CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
+  exit_on_stop_signals();  // what is not answered is asked again: reading the documents was the work
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const RunRecord record(job.options, argc, argv);
@@ -171,18 +177,27 @@ int ask(const CorpusJob& job, const std::vector<std::string>& questions, int arg
     return model::load_model(job.options.model, kernels, stream, {job.options.precision, true, "", job.options.weights, &storage});
   };
   const auto settle = [&](const model::Model& model) { asking = std::make_unique<Asking>(job, machine, record, model, questions); };
-  NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};
+  const auto checksum = [&] { return checksum_of_files(weight_files(job.options), pool); };
+  NodeModelArgs node{parse_share_weights(job.options.share_weights), kernels.device->kind(), "", load, checksum, settle, machine.timeout};
   std::unique_ptr<model::Model> model;
+  std::optional<RunLock> lock;  // in the process of rank 0, when there is an output
+  const auto take_lock = [&] {
+    if (!job.options.output.empty()) lock.emplace(job.options.output);
+  };
   const bool processes = machine.transport == "mpi";  // as in corpus_job.cc
   if (processes) {
     node.identity = identity_of(job.options);
   } else {
+    take_lock();
     model = load(private_weights());
     settle(*model);
   }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .timeout = machine.timeout},
                               [&](Transport& transport) {
-                                if (processes) model = load_node_model(node, transport);
+                                if (processes) {
+                                  if (transport.rank() == 0) while_alive(transport, take_lock);
+                                  model = load_node_model(node, transport);
+                                }
                                 return AskRun(*asking, transport).run();
                               });
 }

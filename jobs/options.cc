@@ -37,6 +37,8 @@ po::options_description describe(CorpusJobOptions& o) {
        "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
       ("checkpoint-seconds", po::value(&o.checkpoint_seconds)->default_value(o.checkpoint_seconds)->value_name("S"),
        "how often the place reached inside long documents is kept, for --resume; 0: never")
+      ("verify", po::value(&o.verify)->default_value(o.verify)->value_name("N"),
+       "when all is read, the next rank computes N blocks of each rank again, which must come to the same bytes; 0: none")
       ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
   return po::options_description().add(files).add(blocks).add(describe_run(o));
 }

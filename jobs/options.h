@@ -24,6 +24,7 @@ struct CorpusJobOptions {
   std::string start_token = "auto", end_token = "auto";
   std::string progress = "auto", log_level = "info", trace;
   double timeout_seconds = 60, checkpoint_seconds = 300;
+  Index verify = 0;
   Shard shard;
 };
 

@@ -54,7 +54,7 @@ BenchModel::BenchModel(const BenchOptions& options, bool need_head, transport::T
   job.model = options.model, job.precision = options.precision, job.weights = options.weights, job.backend = options.backend;
   const std::string identity = options.model.empty() ? concat(name, ", precision ", job.precision, ", weights ", job.weights) : identity_of(job);
   const auto load_into = [&](WeightStorage& storage) { return load(options, need_head, storage); };
-  model = load_node_model({ShareWeights::automatic, identity, load_into, [](const model::Model&) {}, kLoadTimeout}, transport);
+  model = load_node_model({ShareWeights::automatic, kernels.device->kind(), identity, load_into, {}, [](const model::Model&) {}, kLoadTimeout}, transport);
 }
 
 std::unique_ptr<model::Model> BenchModel::load(const BenchOptions& options, bool need_head, WeightStorage& storage) const {

@@ -5,6 +5,7 @@
 #include "core/error.h"
 #include "core/stop.h"
 #include "jobs/run/corpus_run.h"
+#include "jobs/run/file_checksum.h"
 #include "jobs/run/machine.h"
 #include "jobs/run/node_model.h"
 #include "jobs/run/run_lock.h"
@@ -15,12 +16,6 @@
 #include "transport/transport.h"
 
 namespace riverrun::jobs {
-
-namespace {
-
-using transport::Transport;
-
-}  // namespace
 
 int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   exit_on_stop_signals();  // until there is something to lose
@@ -44,7 +39,8 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
                                         model, stream);
     writing->record(job.attributes);
   };
-  NodeModelArgs node{parse_share_weights(job.options.share_weights), "", load, settle, machine.timeout};
+  const auto checksum = [&] { return checksum_of_files(weight_files(job.options), pool); };
+  NodeModelArgs node{parse_share_weights(job.options.share_weights), kernels.device->kind(), "", load, checksum, settle, machine.timeout};
   std::unique_ptr<model::Model> model;
   std::optional<RunLock> lock;  // in the process of rank 0
   // Ranks that are threads share what is loaded before they start; ranks that are processes need MPI to agree on who packs.
@@ -57,7 +53,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
     settle(*model);
   }
   return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
-                              [&](Transport& transport) {
+                              [&](transport::Transport& transport) {
                                 if (processes) {
                                   if (transport.rank() == 0) while_alive(transport, [&] { lock.emplace(job.options.output); });
                                   model = load_node_model(node, transport);

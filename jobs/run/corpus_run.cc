@@ -16,8 +16,13 @@
 #include "jobs/run/report.h"
 #include "jobs/run/while_alive.h"
 #include "jobs/texts/text_writer.h"
+#include "output/utf8.h"
 
 namespace riverrun::jobs {
+
+namespace {
+constexpr const char* kSpoolSuffix = ".tokens";
+}  // namespace
 
 CorpusRun::CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
                      const RunRecord& record, const Writing* writing, transport::Transport& transport)
@@ -43,7 +48,8 @@ int CorpusRun::run() {
 
 // Rank 0: reads the input and makes the output file, so that every shape is known before anything is computed.
 void CorpusRun::prepare() {
-  spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
+  ScratchFile::remove_left_behind(job_.options.output, kSpoolSuffix);  // this run holds the lock
+  spool_file_ = std::make_unique<ScratchFile>(job_.options.output, kSpoolSuffix);
   std::unique_ptr<text::Tokenizer> tokenizer;
   if (job_.passages > 0) tokenizer = open_tokenizer(job_.options.model, job_.options.tokenizer, model_.config().vocab);
   FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
@@ -76,8 +82,8 @@ void CorpusRun::prepare() {
   if (!job_.options.resume || !std::filesystem::exists(job_.options.output)) folder_.remove_all();
   results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_, passages_.get());
   list_documents();
-  find_checkpoints();
   if (writing_ && writing_->mode() == WritingMode::hierarchical) hierarchy_ = std::make_unique<Hierarchy>(*writing_);
+  find_checkpoints();
 }
 
 void CorpusRun::list_documents() {
@@ -95,13 +101,13 @@ void CorpusRun::find_checkpoints() {
   const auto describe = [this](Index d) { return CheckpointFolder::Document{d, corpus_.documents[d].id, list_.length[d]}; };
   checkpoints_ = std::make_unique<Checkpoints>(results_->path(), identity, describe);
   list_.begin.assign(list_.length.size(), 0);
-  if (!resumes_inside()) return;
   Index found = 0, tokens = 0;
   for (const Index d : folder_.documents()) {
     if (d >= std::ssize(list_.length) || list_.length[d] == 0) continue;
     const Index begin = list_.begin[d] = folder_.find(describe(d), identity);
     if (begin == 0) continue;
     results_->go_on(d, begin);
+    if (hierarchy_) hierarchy_->go_on(d, results_->texts_before(d));
     checkpoints_->resumed(d, begin);
     ++found, tokens += begin;
   }
@@ -113,7 +119,7 @@ bool CorpusRun::next_level() {
   if (!writing_ || writing_->mode() != WritingMode::hierarchical) return false;
   std::vector<std::byte> more(1);
   if (leads()) {
-    spool_file_ = std::make_unique<ScratchFile>(job_.options.output, ".tokens");
+    spool_file_ = std::make_unique<ScratchFile>(job_.options.output, kSpoolSuffix);
     more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
   }
   transport_.broadcast(more, "the next level of summaries", timeout_);
@@ -172,6 +178,7 @@ void CorpusRun::compute() {
   };
   ring::Job ring_job{plan, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
   ring_job.checkpoints = ring_checkpoints();
+  ring_job.verify = job_.options.verify;
   std::memcpy(&ring_job.carries_in_flight, carries.data(), sizeof(Index));
   std::unique_ptr<TextWriter> writer;
   if (writing_) {
@@ -187,7 +194,7 @@ void CorpusRun::compute() {
 
 ring::Checkpoints CorpusRun::ring_checkpoints() {
   ring::Checkpoints checkpoints;
-  if (level_ > 0 || !resumes_inside()) return checkpoints;
+  if (level_ > 0) return checkpoints;
   checkpoints.interval = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(job_.options.checkpoint_seconds));
   checkpoints.restart = [this](Index document, Index next_token) { return folder_.read(document, next_token); };
   if (leads()) checkpoints.on_copy = [this](ring::CarryCopy copy) { checkpoints_->take(std::move(copy)); };
@@ -213,7 +220,8 @@ void CorpusRun::take(ring::SliceResult result) {
   }
   const ring::WrittenText& written = *result.written;
   const bool summary = writing_->is_summary(list_.length[result.document], written.section);
-  if (hierarchy_ && !summary) hierarchy_->take(result.document, written.section, written.text);
+  // As the file holds it, so that it is the same when another run goes on from there.
+  if (hierarchy_ && !summary) hierarchy_->take(result.document, written.section, output::valid_utf8(written.text));
   if (level_ == 0 || summary) results_->take_text(result.document, summary, written);
   else if (!result.finite) results_->spoil(result.document);
   keep_up(result.document);

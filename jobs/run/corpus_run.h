@@ -46,8 +46,6 @@ class CorpusRun {
   int finish();
   int stop();
   void tell_stopped() const;
-  // Whether documents of this job can go on from a carry: what else they have come to must be in the output, too.
-  bool resumes_inside() const { return !writing_ || writing_->mode() != WritingMode::hierarchical; }
 
   const CorpusJob& job_;
   const Machine& machine_;

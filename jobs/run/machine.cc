@@ -50,6 +50,8 @@ Index cores_per_rank(Index ranks_here) {
   return std::max<Index>(1, std::min(usable_cores(), node / ranks_here));
 }
 
+constexpr Index kMostVerified = 1024;  // a rank keeps a carry in memory for each
+
 }  // namespace
 
 Machine prepare_machine(const CorpusJobOptions& options) {
@@ -61,6 +63,7 @@ Machine prepare_machine(const CorpusJobOptions& options) {
   RR_CHECK_INPUT(options.block_tokens % kChunk == 0, "--block-tokens ", options.block_tokens, " is not a multiple of ",
                  kChunk);
   RR_CHECK_INPUT(options.timeout_seconds > 0 && options.timeout_seconds < 1e7, "--timeout ", options.timeout_seconds, " is not between 0 and 1e7 seconds");
+  check_range("--verify", options.verify, 0, kMostVerified);
   RR_CHECK_INPUT(options.checkpoint_seconds >= 0 && options.checkpoint_seconds < 1e7, "--checkpoint-seconds ", options.checkpoint_seconds, " is not between 0 and 1e7 seconds");
   RR_CHECK_INPUT(!(options.resume && options.overwrite), "--resume and --overwrite exclude each other");
   Machine machine;
@@ -127,7 +130,7 @@ plan::Options plan_options(int ranks, Index block_tokens, const model::Model& mo
 }
 
 Index carries_for(const plan::Plan& plan, const model::Model& model, const ring::Request& request) {
-  const ring::CarryLayout layout(model.state_shape(), ring::Readout::carried_sums(request, model.config().channels));
+  const ring::CarryLayout layout(model.state_shape(), ring::Readout::carried_sums(request, model.config().channels), model.device().kind());
   for (Index carries = ring::kCarriesInFlight;; carries *= 2) {
     const std::string cycle = plan::find_deadlock(plan, layout.messages(), carries);
     if (cycle.empty()) return carries;

@@ -53,12 +53,17 @@ class NodeModel {
   NodeModel(const NodeModelArgs& args, Transport& transport) : args_(args), transport_(transport), leader_(transport.rank()) {}
 
   std::unique_ptr<model::Model> load() {
-    if (args_.share != ShareWeights::off) find_node();
+    RR_CHECK_INPUT(args_.share != ShareWeights::on || args_.device == DeviceKind::cpu, "--share-weights on is for --backend cpu: each GPU has "
+                   "its own copy in its own memory; leave it out");
+    if (args_.share != ShareWeights::off && args_.device == DeviceKind::cpu) find_node();
     std::unique_ptr<model::Model> model;
+    std::string checksum;
     agree("the weights to be packed", [&] {
       if (!follows()) model = args_.load(leads() ? *writer_ : private_weights());
       if (leads()) writer_->publish();
+      if (!follows() && args_.checksum && several_pack()) checksum = concat(std::hex, args_.checksum());
     });
+    compare(checksum);
     agree("the weights to be mapped", [&] {
       if (follows()) {
         reader_->read_contents();
@@ -74,6 +79,20 @@ class NodeModel {
  private:
   bool leads() const { return leader_ == transport_.rank() && sharers_ > 1; }
   bool follows() const { return leader_ != transport_.rank(); }
+
+  bool several_pack() const {
+    return leaders_.empty() ? transport_.size() > 1 : std::ranges::any_of(leaders_, [](int leader) { return leader != 0; });
+  }
+
+  // `checksum`: of what this rank has read, empty when it has not.
+  void compare(const std::string& checksum) {
+    if (!args_.checksum || !several_pack()) return;
+    const auto checksums = all_gather(checksum, "every rank to have read the weights");
+    agree("the ranks to find that they have read the same weights", [&] {
+      RR_CHECK_INPUT(checksum.empty() || checksum == checksums[0], "has read other weights than rank 0: their checksum is ", checksum, ", and ",
+                     checksums[0], " there; look whether the files are the same on both nodes, and read them again");
+    });
+  }
 
   // Who shares with whom; keeps the leader's memory open.
   void find_node() {
@@ -191,10 +210,18 @@ class NodeModel {
 
 }  // namespace
 
+std::vector<std::string> weight_files(const CorpusJobOptions& options) {
+  auto paths = checkpoint::open_checkpoint(options.model)->file_paths();
+  if (!options.initial_state.empty()) {
+    for (const std::string& path : checkpoint::open_checkpoint(options.initial_state)->file_paths()) paths.push_back(path);
+  }
+  return paths;
+}
+
 std::string identity_of(const CorpusJobOptions& options) {
   namespace fs = std::filesystem;
   std::string identity = concat("precision ", options.precision, ", weights ", options.weights, ", backend ", options.backend);
-  for (const std::string& path : checkpoint::open_checkpoint(options.model)->file_paths()) {
+  for (const std::string& path : weight_files(options)) {
     identity += concat(", ", fs::path(path).filename(), " of ", fs::file_size(path), " bytes and time ",
                        fs::last_write_time(path).time_since_epoch().count());
   }

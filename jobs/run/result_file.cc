@@ -61,6 +61,12 @@ void ResultFile::go_on(Index document, Index next_token) {
   RR_CHECK(pending.tokens_left > 0 && pending.texts_left >= 0, "document ", document, " cannot go on from token ", next_token);
 }
 
+std::vector<std::string> ResultFile::texts_before(Index document) const {
+  const Index sections = along_.at(document).sections;
+  if (sections == 0) return {};
+  return output::Reader(path()).strings("/sections/text", first_section_[document], sections);
+}
+
 Index ResultFile::written_up_to(Index document) const {
   const auto found = along_.find(document);
   if (found == along_.end() || !pending_[document].finite) return 0;

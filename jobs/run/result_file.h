@@ -28,6 +28,8 @@ class ResultFile {
 
   // The document goes on from this token of its sequence: an earlier run has written all that comes before.
   void go_on(Index document, Index next_token);
+  // Of a document that goes on: the texts of its first sections, which are written.
+  std::vector<std::string> texts_before(Index document) const;
 
   // Nothing is left to do for this document: done in an earlier run, or bad.
   bool is_settled(Index document) const;

@@ -16,6 +16,8 @@ class ScratchFile {
   const std::string& path() const { return path_; }
   // Takes the name away; whoever has the file open may go on reading.
   void remove();
+  // Removes the files that killed owners have left, and says so. No owner may be at work with these two names.
+  static void remove_left_behind(const std::string& beside, const std::string& suffix);
 
  private:
   std::string path_;

@@ -15,6 +15,10 @@ constexpr Index kMostLevels = 60;
 
 void Hierarchy::take(Index document, Index section, std::string text) { texts_[document][section] = std::move(text); }
 
+void Hierarchy::go_on(Index document, std::vector<std::string> texts) {
+  for (std::size_t section = 0; section < texts.size(); ++section) take(document, static_cast<Index>(section), std::move(texts[section]));
+}
+
 bool Hierarchy::next_level(const std::string& spool_path, WorkList& list) {
   if (texts_.empty()) return false;
   RR_CHECK(++level_ <= kMostLevels, "the summaries of document ", texts_.begin()->first, " do not get shorter from level to level; use a larger --section-tokens");

@@ -16,6 +16,8 @@ class Hierarchy {
 
   // The text of a section that is not the whole document.
   void take(Index document, Index section, std::string text);
+  // The texts of a document's first sections, which another run has written.
+  void go_on(Index document, std::vector<std::string> texts);
   // Nothing more is to be written for this document.
   void drop(Index document) { texts_.erase(document); }
 

@@ -66,6 +66,12 @@ void TextWriter::between_blocks(const Outlet& outlet) {
   while (held() >= decoder_.slots()) step(outlet);
 }
 
+bool TextWriter::while_waiting(const Outlet& outlet) {
+  if (held() == 0) return false;
+  step(outlet);
+  return true;
+}
+
 void TextWriter::finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet& outlet) {
   ring::Items bytes;
   for (; !items_.empty(); items_.pop_front()) bytes.push_back(pack(items_.front()));

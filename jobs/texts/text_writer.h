@@ -1,7 +1,8 @@
 // TextWriter: writes the texts of one rank from the states that its blocks leave behind, in batches, beside the ring.
 //
-// Reading comes first, because other ranks wait for it: a rank keeps the states and goes on, until so many are held that
-// memory counts. Then it writes, in full batches, until fewer than one batch is left. What remains when all ranks have read
+// Reading comes first, because other ranks wait for it: a rank keeps the states and goes on, and writes while it has nothing to
+// read: in a wait that has become longer than a step of writing, and when it has read its part. When so many states are held
+// that memory counts, it writes in full batches until fewer than one batch is left. What remains when all ranks have read
 // everything is dealt out evenly among them. No text depends on any of this (generate/decoder.h).
 #pragma once
 
@@ -33,6 +34,7 @@ class TextWriter final : public ring::Fork {
   bool wants(const plan::Slice& slice) const override;
   void take(const plan::Slice& slice, std::unique_ptr<model::State> state) override;
   void between_blocks(const Outlet& outlet) override;
+  bool while_waiting(const Outlet& outlet) override;
   void finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet& outlet) override;
 
  private:

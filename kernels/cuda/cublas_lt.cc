@@ -19,7 +19,7 @@ void* open_library() {
   if (void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL)) return library;
   const std::string first = dlerror(), built_with = std::string(RIVERRUN_CUDA_LIBRARIES) + "/" + kLibrary;
   if (void* const library = dlopen(built_with.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
-  throw Error(concat("cannot load ", kLibrary, ": ", first, "; ", dlerror(), "; install cuBLAS, or put its folder into LD_LIBRARY_PATH"));
+  throw InputError(concat("--backend cuda: cannot load ", kLibrary, ": ", first, "; ", dlerror(), "; install cuBLAS, or put its folder into LD_LIBRARY_PATH"));
 }
 
 template <class Function>

@@ -1,7 +1,6 @@
 #include <algorithm>
 
-#include "kernels/cuda/device.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/table.h"
 
 namespace riverrun::kernels::cuda {
@@ -19,10 +18,9 @@ struct MixParameters {
   void* out[kMostMixes];
 };
 
-// A block takes a row, and of it four columns per thread.
 template <bool kWhole, class To>
 __global__ void dynamic_mix_kernel(const __grid_constant__ MixParameters args) {
-  const Index D = args.D, at = 4 * (Index{blockIdx.y} * blockDim.x + threadIdx.x), row = blockIdx.x * D;
+  const Index D = args.D, at = own_column(), row = blockIdx.x * D;
   if (at >= D) return;
   const float4 normal = load_four<kWhole>(args.normal + row, at, D),
                change = load_four<kWhole>(args.change + row, at, D);
@@ -43,11 +41,9 @@ void dynamic_mix(const DynamicMixArgs& args, Stream stream) {
   bool whole = whole_fours(args.D, args.normal, args.change);
   for (Index q = 0; q < args.mixes; ++q)
     whole = whole && whole_fours(args.D, args.mu[q], args.delta[q], args.out[q]);
-  const unsigned threads = threads_for(args.D);
-  const dim3 blocks(static_cast<unsigned>(args.M), blocks_for(args.D, 4 * Index{threads}));
   with_type(static_cast<void*>(nullptr), args.out_type, [&]<class To>(To*) {
     with_flag(whole, [&](auto is_whole) {
-      launch(dynamic_mix_kernel<is_whole.value, To>, blocks, threads, 0, stream, parameters);
+      launch(dynamic_mix_kernel<is_whole.value, To>, blocks_of_columns(args.M, args.D), threads_for(args.D), 0, stream, parameters);
     });
   });
 }

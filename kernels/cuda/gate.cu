@@ -1,17 +1,9 @@
-#include "kernels/cuda/device.cuh"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/table.h"
 
 namespace riverrun::kernels::cuda {
 
 namespace {
-
-// A block takes a row, and of it four columns per thread.
-__device__ __forceinline__ Index own_column() { return 4 * (Index{blockIdx.y} * blockDim.x + threadIdx.x); }
-
-dim3 blocks_of_columns(Index M, Index D) {
-  return dim3(static_cast<unsigned>(M), blocks_for(D, 4 * Index{threads_for(D)}));
-}
 
 template <bool kWhole, class To>
 __global__ void gate_kernel(GateArgs args, To* out) {

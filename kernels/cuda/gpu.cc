@@ -1,11 +1,13 @@
 #include "kernels/cuda/gpu.h"
 
 #include <bit>
+#include <limits>
 #include <map>
 #include <mutex>
 #include <vector>
 
 #include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/kernel_image.h"
 #include "kernels/cuda/launch.h"
 
 namespace riverrun::kernels::cuda {
@@ -30,19 +32,34 @@ class FreeLists {
     if (found == lists_.end() || found->second.empty()) return nullptr;
     std::byte* const data = found->second.back();
     found->second.pop_back();
+    bytes_ -= size;
     return data;
   }
-  void give(std::byte* data, Index size) { lists_[size].push_back(data); }
+  // Room for a piece of this size, which give() needs later and must not fail for want of.
+  void expect(Index size) {
+    std::vector<std::byte*>& list = lists_[size];
+    list.reserve(static_cast<std::size_t>(++pieces_[size]));
+  }
+  void give(std::byte* data, Index size) noexcept {
+    lists_.find(size)->second.push_back(data);
+    bytes_ += size;
+  }
   template <class Release>
   void clear(Release release) {
     for (auto& [size, list] : lists_) {
-      for (std::byte* data : list) release(data);
+      while (!list.empty()) {
+        std::byte* const data = list.back();
+        list.pop_back(), --pieces_[size], bytes_ -= size;
+        release(data);
+      }
     }
-    lists_.clear();
   }
+  Index bytes() const { return bytes_; }
 
  private:
   std::map<Index, std::vector<std::byte*>> lists_;
+  std::map<Index, Index> pieces_;  // of each size: in use or here
+  Index bytes_ = 0;                // that are here
 };
 
 class Gpu final : public Device {
@@ -50,7 +67,6 @@ class Gpu final : public Device {
   DeviceKind kind() const override { return DeviceKind::cuda; }
 
   void require(int rank_on_node) override {
-    (void)cublas_lt();  // what is missing shows now, not in the middle of a job
     int count = 0;
     const cudaError_t error = cudaGetDeviceCount(&count);
     RR_CHECK_INPUT(error == cudaSuccess && count > 0, "--backend cuda: this machine has no GPU that can be used (",
@@ -62,13 +78,19 @@ class Gpu final : public Device {
     RR_CHECK_INPUT(properties.major >= kLeastCapability, "--backend cuda: GPU ", ordinal_, " (", properties.name,
                    ") has compute capability ", properties.major, ".", properties.minor, "; riverrun needs 8.0 or later");
     use();
+    // What is missing shows now, not in the middle of a job.
+    RR_CHECK_INPUT(has_kernels_for_this_gpu(), "--backend cuda: this build has no kernels for GPU ", ordinal_, " (", properties.name,
+                   "); build with -DCMAKE_CUDA_ARCHITECTURES=", properties.major, properties.minor);
+    (void)cublas_lt();
+    keep_scratch();
   }
 
   Index free_bytes() override {
     use();
     std::size_t left = 0, total = 0;
     check(cudaMemGetInfo(&left, &total), "memory of the GPU");
-    return static_cast<Index>(left);
+    const std::scoped_lock lock(mutex_);
+    return static_cast<Index>(left) + device_.bytes();
   }
 
   std::byte* allocate(Index bytes, Memory memory) override {
@@ -76,15 +98,17 @@ class Gpu final : public Device {
     if (bytes == 0) return nullptr;
     const Index size = rounded_size(bytes);
     const std::scoped_lock lock(mutex_);
+    use();  // of a thread that has come anew, too: what it launches next is for this GPU
     FreeLists& freed = memory == Memory::device ? device_ : shared_;
     if (std::byte* const data = freed.take(size)) return data;
-    use();
+    freed.expect(size);
     void* data = nullptr;
     cudaError_t error = ask_for(&data, size, memory);
     if (error == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();  // it would be reported by the next launch
       device_.clear([](std::byte* at) { check(cudaFree(at), "giving back memory of the GPU"); });
       shared_.clear([](std::byte* at) { check(cudaFreeHost(at), "giving back pinned memory"); });
+      check(cudaMemPoolTrimTo(scratch_pool(), 0), "giving back scratch memory");
       error = ask_for(&data, size, memory);
     }
     if (error == cudaErrorMemoryAllocation) {
@@ -112,6 +136,7 @@ class Gpu final : public Device {
 
   void copy(void* to, const void* from, Index bytes, const Stream& stream) override {
     if (bytes == 0) return;
+    use();
     check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault, native(stream)), "a copy");
     synchronize(stream);
   }
@@ -122,6 +147,17 @@ class Gpu final : public Device {
  private:
   // CUDA keeps the chosen GPU per thread.
   void use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
+
+  cudaMemPool_t scratch_pool() const {
+    cudaMemPool_t pool = nullptr;
+    check(cudaDeviceGetDefaultMemPool(&pool, ordinal_), "the pool of scratch memory");
+    return pool;
+  }
+  // What products return to the pool would otherwise go back to the driver whenever the stream is waited for.
+  void keep_scratch() const {
+    std::uint64_t all = std::numeric_limits<std::uint64_t>::max();
+    check(cudaMemPoolSetAttribute(scratch_pool(), cudaMemPoolAttrReleaseThreshold, &all), "the pool of scratch memory");
+  }
 
   static cudaError_t ask_for(void** data, Index size, Memory memory) {
     return memory == Memory::device ? cudaMalloc(data, static_cast<std::size_t>(size))

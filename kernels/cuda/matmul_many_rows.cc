@@ -15,7 +15,7 @@ namespace riverrun::kernels::cuda {
 namespace {
 
 constexpr Index kRowsChosenFor = 2048;                // a large block; the choice holds for any other number
-constexpr std::size_t kWorkspace = std::size_t{32} << 20;
+constexpr std::size_t kNoWorkspace = 0;               // so that no sum is put together from parts, whatever M is
 constexpr std::uint32_t kAlignment = 16;              // bytes
 
 void check_lt(cublasStatus_t status, const char* what) {
@@ -95,7 +95,7 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   };
   const std::uint32_t uncut = CUBLASLT_REDUCTION_SCHEME_NONE;
   set(CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uncut);
-  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kWorkspace);
+  set(CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, kNoWorkspace);
   for (const auto what : {CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     set(what, kAlignment);
@@ -105,7 +105,7 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   check_lt(cublas_lt().choose(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
                                        preference.get(), 1, &result, &found),
         "a choice");
-  RR_CHECK(found == 1, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
+  RR_CHECK(found == 1 && result.state == CUBLAS_STATUS_SUCCESS, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
   return result.algo;
 }
 
@@ -138,9 +138,8 @@ void multiply(const Shape& shape, Index M, const void* w, const void* x, void* y
   const Operation operation = make_operation();
   const Layouts layouts(shape, M);
   const float one = 1, kept = add ? 1 : 0;
-  const Scratch workspace(kWorkspace, stream);
   check_lt(cublas_lt().multiply(handle(), operation.get(), &one, w, layouts.w.get(), x, layouts.x.get(), &kept, y, layouts.y.get(), y,
-                       layouts.y.get(), &algorithm(shape), workspace.data(), kWorkspace, native(stream)),
+                       layouts.y.get(), &algorithm(shape), nullptr, kNoWorkspace, native(stream)),
         "a product");
 }
 

@@ -16,10 +16,11 @@ namespace riverrun::kernels::cuda {
 using cuda_emulator::multiply_tf32;
 using cuda_emulator::round_to_tf32;
 #else
+// Also the bits of a float: PTX leaves open what the low 13 hold.
 __device__ __forceinline__ std::uint32_t round_to_tf32(float value) {
   std::uint32_t rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
-  return rounded;
+  return rounded & 0xffffe000u;
 }
 
 __device__ __forceinline__ void multiply_tf32(float (&d)[4], const std::uint32_t (&a)[4],

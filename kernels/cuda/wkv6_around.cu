@@ -1,16 +1,15 @@
 // Around the recurrence of RWKV-5 and 6.
+#include "kernels/cuda/columns.cuh"
 #include "kernels/cuda/group_norm.cuh"
-#include "kernels/cuda/launch.h"
 #include "kernels/cuda/table.h"
 
 namespace riverrun::kernels::cuda {
 
 namespace {
 
-// A block takes a row, and of it four columns per thread.
 template <bool kWhole>
 __global__ void wkv6_decay_kernel(Wkv6DecayArgs args) {
-  const Index at = 4 * (Index{blockIdx.y} * blockDim.x + threadIdx.x);
+  const Index at = own_column();
   if (at >= args.D) return;
   float* row = args.w + blockIdx.x * args.D;
   const float4 x = load_four<kWhole>(args.w0, at, args.D) + load_four<kWhole>(row, at, args.D);
@@ -36,9 +35,7 @@ __global__ void __launch_bounds__(kGroupThreads) wkv6_readout_kernel(Wkv6Readout
 
 void wkv6_decay(const Wkv6DecayArgs& args, Stream stream) {
   with_flag(whole_fours(args.D, args.w, args.w0), [&](auto whole) {
-    const unsigned threads = threads_for(args.D);
-    const dim3 blocks(static_cast<unsigned>(args.M), blocks_for(args.D, 4 * Index{threads}));
-    launch(wkv6_decay_kernel<whole.value>, blocks, threads, 0, stream, args);
+    launch(wkv6_decay_kernel<whole.value>, blocks_of_columns(args.M, args.D), threads_for(args.D), 0, stream, args);
   });
 }
 

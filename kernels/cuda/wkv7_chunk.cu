@@ -58,6 +58,7 @@ __global__ void __launch_bounds__(Wkv7Chunk<N>::kThreads)
     chunk.multiply_rows();
     __syncthreads();
     if (warp == 0) chunk.invert();
+    __syncwarp();  // half of its lanes return early, and the products below take whole warps
     ValuesByTokens u, y;
     S.for_each_left([&](int j, const SplitLeft& state) {
       u.add_keys(state, chunk.a_in[0], Chunk::kAlongRows, j);

@@ -23,7 +23,7 @@ std::atomic<int> noted_signal = 0;
 std::atomic<long> noted_at = 0;  // milliseconds
 static_assert(std::atomic<int>::is_always_lock_free && std::atomic<long>::is_always_lock_free);
 
-constexpr long kSameWishMilliseconds = 1000;
+std::atomic<long> same_wish = 0;  // milliseconds
 
 long now_milliseconds() {
   timespec now{};
@@ -39,7 +39,7 @@ void note(int number) {
     noted_at.store(now_milliseconds());
     return;
   }
-  if (noted_at.load() == 0 || now_milliseconds() - noted_at.load() < kSameWishMilliseconds) return;
+  if (noted_at.load() == 0 || now_milliseconds() - noted_at.load() < same_wish.load()) return;
   struct sigaction standard{};
   standard.sa_handler = SIG_DFL;
   if (::sigaction(number, &standard, nullptr) != 0) ::_exit(static_cast<int>(ExitCode::failed));
@@ -58,7 +58,10 @@ void set_handler(void (*handler)(int)) {
 }  // namespace
 
 void exit_on_stop_signals() { set_handler(leave); }
-void note_stop_signals() { set_handler(note); }
+void note_stop_signals(int same_wish_milliseconds) {
+  same_wish = same_wish_milliseconds;
+  set_handler(note);
+}
 
 bool stop_requested() { return noted_signal.load(std::memory_order_relaxed) != 0; }
 

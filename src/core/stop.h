@@ -10,7 +10,7 @@ namespace riverrun {
 // What a signal does before there is anything to lose: ends the process at once with ExitCode::stopped.
 void exit_on_stop_signals();
 // From now on a signal is a request. Error when the system refuses.
-void note_stop_signals();
+void note_stop_signals(int same_wish_milliseconds = 1000);
 
 bool stop_requested();
 // Its name, as in "USR1"; null before any.

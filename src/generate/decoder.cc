@@ -38,7 +38,13 @@ Decoder::Decoder(const model::Model& model, const Settings& settings, TokenBytes
   for (const TokenId id : settings.banned) RR_CHECK(id >= 0 && id < model.config().vocab, "banned token ", id);
 }
 
-Decoder::~Decoder() = default;
+// As after an error in the ring: memory must not go back while kernels use it.
+Decoder::~Decoder() {
+  try {
+    stream_.synchronize();
+  } catch (const Error&) {  // follows from the one that is on its way already
+  }
+}
 
 void Decoder::add(Task task) {
   RR_CHECK(!task.prompt.empty() && task.state != nullptr, "a text without a prompt or a state");

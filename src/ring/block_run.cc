@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "core/crc32c.h"
 #include "core/error.h"
 
 namespace riverrun::ring {
@@ -21,19 +22,50 @@ BlockRun::BlockRun(const Job& job, const CarryLayout& layout, transport::Transpo
       workspace_(model_.make_workspace(job.plan.options.block_tokens, stream)),
       readout_(model_, job.kernels, job.request, job.plan.options.block_tokens, stream) {}
 
-void BlockRun::run(Index number) {
+void BlockRun::run(Index number, BlockProof* proof) {
   const plan::Block& block = job_.plan.blocks[number];
   number_ = number;
   in_ = desk_.open_incoming(number);
   out_ = desk_.open_outgoing(number);
-  begin_block(block);
-  for (Index layer = 0; layer < model_.config().layers; ++layer) run_layer(layer);
-  finish_block(block);
+  compute(block);
+  if (proof) {
+    sign(*proof);
+    if (in_) proof->incoming = in_->store();
+  }
+  give_results(block);
   if (in_) desk_.close_incoming(number);
   if (out_) desk_.close_outgoing(number);
   finishing_ = false;
   statistics_.tokens += block.tokens;
   ++statistics_.blocks;
+}
+
+BlockProof BlockRun::run_again(const BlockProof& proof) {
+  const plan::Block& block = job_.plan.blocks[proof.block];
+  number_ = proof.block;
+  Carry in(layout_, model_.device()), out(layout_, model_.device());
+  if (!proof.incoming.empty()) in.load(proof.incoming);
+  in_ = proof.incoming.empty() ? nullptr : &in;
+  out_ = block.edge_out < 0 ? nullptr : &out;
+  again_ = true;
+  compute(block);
+  again_ = finishing_ = false;
+  BlockProof found;
+  sign(found);
+  return found;
+}
+
+void BlockRun::compute(const plan::Block& block) {
+  begin_block(block);
+  for (Index layer = 0; layer < model_.config().layers; ++layer) run_layer(layer);
+  read_out_block(block);
+}
+
+// What the block has come to: all its results, and the carry.
+void BlockRun::sign(BlockProof& proof) const {
+  proof.block = number_;
+  for (const SliceResult& result : results_) proof.results_crc = crc32c(pack(result), proof.results_crc);
+  if (out_) proof.carry_crc = crc32c(out_->store());
 }
 
 void BlockRun::begin_block(const plan::Block& block) {
@@ -97,9 +129,9 @@ void BlockRun::run_layer(Index layer) {
   step("feed_forward", layer, [&] { model_.feed_forward(*workspace_, layer); });
 }
 
-void BlockRun::finish_block(const plan::Block& block) {
+void BlockRun::read_out_block(const plan::Block& block) {
   const bool sums = job_.request.sums();
-  if (in_ && sums) desk_.await(number_, layout_.sums());
+  if (in_ && sums) await(layout_.sums());
   step("readout", -1, [&] {
     readout_.read(*workspace_, block, next_ids_, in_ && sums ? in_->sums() : nullptr, out_ && sums ? out_->sums() : nullptr,
                   results_, [this] {
@@ -114,6 +146,9 @@ void BlockRun::finish_block(const plan::Block& block) {
     results_[i].finite = results_[i].finite && all_finite(results_[i].state) && (i > 0 || stays_finite(out_));
   }
   find_troubles(block);
+}
+
+void BlockRun::give_results(const plan::Block& block) {
   for (std::size_t i = 0; i < results_.size(); ++i) {
     results_desk_.post(results_[i]);
     results_[i] = {};
@@ -140,6 +175,7 @@ void BlockRun::find_troubles(const plan::Block& block) {
   if (open.empty()) return;
   const Index D = model_.config().channels, L = model_.config().layers;
   if (residual_.size() == 0) residual_ = Array<float>(job_.plan.options.block_tokens * D);
+  const bool first_time = !std::exchange(again_, true);
   Carry* const out = std::exchange(out_, nullptr);
   start_block();
   for (Index layer = 0; layer < L && !open.empty(); ++layer) {
@@ -156,6 +192,7 @@ void BlockRun::find_troubles(const plan::Block& block) {
   }
   for (const std::size_t i : open) results_[i].trouble = {L, -1};
   out_ = out;
+  again_ = !first_time;
 }
 
 // A copy of the state in the carry that this block hands on.
@@ -175,15 +212,19 @@ float* BlockRun::first_row() {
 
 // The message of the outgoing carry, if there is one, is written.
 void BlockRun::hand_on(Index message) {
-  if (!out_) return;
+  if (!out_ || again_) return;
   const auto begin = Clock::now();
   desk_.ready(number_, message);
   statistics_.send_seconds += seconds_since(begin);
 }
 
+void BlockRun::await(Index message) {
+  if (!again_) desk_.await(number_, message);
+}
+
 const float* BlockRun::receive(Index message) {
   const auto begin = Clock::now();
-  desk_.await(number_, message);
+  await(message);
   if (job_.trace) {
     const auto end = Clock::now();
     if (end - begin > std::chrono::microseconds(20)) {

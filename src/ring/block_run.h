@@ -8,6 +8,7 @@
 #include "ring/readout.h"
 #include "ring/result_desk.h"
 #include "ring/ring.h"
+#include "ring/verify.h"
 
 namespace riverrun::ring {
 
@@ -20,7 +21,10 @@ class BlockRun {
   BlockRun(const Job& job, const CarryLayout& layout, transport::Transport& transport, CarryDesk& desk, ResultDesk& results,
            Statistics& statistics, Stream stream);
 
-  void run(Index number);
+  // With `proof`: also what is needed to compute the block again, and to see that it comes to the same.
+  void run(Index number, BlockProof* proof = nullptr);
+  // Computes the block of `proof` again and hands on nothing. What it comes to, without the incoming carry.
+  BlockProof run_again(const BlockProof& proof);
   Index number() const { return number_; }  // of the block that was run last
 
   // Throws Stop when the job is to stop. Not while a block gives its results: they are almost there, and the carry behind the
@@ -30,16 +34,20 @@ class BlockRun {
   }
 
  private:
+  void compute(const plan::Block& block);
   void begin_block(const plan::Block& block);
   void start_block();
   void run_layer(Index layer);
-  void finish_block(const plan::Block& block);
+  void read_out_block(const plan::Block& block);
+  void give_results(const plan::Block& block);
+  void sign(BlockProof& proof) const;
   bool stays_finite(const Carry* carry) const;
   void find_troubles(const plan::Block& block);
   bool forks(const plan::Slice& slice) const { return job_.fork && job_.fork->wants(slice); }
   std::unique_ptr<model::State> state_handed_on();
   float* first_row();
   void hand_on(Index message);
+  void await(Index message);
   const float* receive(Index message);
   template <class Place, class Receive>
   void point_in(Place place, Receive receive);
@@ -64,6 +72,7 @@ class BlockRun {
   Index number_ = 0;
   const Carry* in_ = nullptr;
   Carry* out_ = nullptr;
+  bool again_ = false;  // it was computed before: its incoming carry is whole, and nothing is handed on
   TokenId previous_id_ = 0;
   std::vector<TokenId> ids_, next_ids_;
   std::vector<kernels::Segment> segments_;

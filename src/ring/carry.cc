@@ -31,11 +31,12 @@ std::uint32_t header_crc(const Header& header) {
 }
 
 // Enough groups to start the neighbour early, not so many that headers and waits cost more than they save.
-Index count_groups(Index parts) { return std::clamp<Index>(parts / 4, 1, 8); }
+Index count_groups(Index parts, DeviceKind device) { return device == DeviceKind::cpu ? std::clamp<Index>(parts / 4, 1, 8) : 1; }
 
 }  // namespace
 
-CarryLayout::CarryLayout(const model::StateShape& state, Index sums) : state_(state), groups_(count_groups(state.parts)) {
+CarryLayout::CarryLayout(const model::StateShape& state, Index sums, DeviceKind device)
+    : state_(state), groups_(count_groups(state.parts, device)) {
   const auto add = [&](Index bytes) {
     payloads_.push_back(bytes);
     const Index padded = (bytes + kAlign - 1) / kAlign * kAlign;

@@ -23,8 +23,9 @@ namespace riverrun::ring {
 // The messages of one carry, numbered from 0, and where they lie in memory.
 class CarryLayout {
  public:
-  // `sums`: how many doubles travel at the end; 0 for none.
-  CarryLayout(const model::StateShape& state, Index sums);
+  // `sums`: how many doubles travel at the end; 0 for none. A GPU gives all parts at once: so few as go in a message would leave
+  // most of it idle.
+  CarryLayout(const model::StateShape& state, Index sums, DeviceKind device = DeviceKind::cpu);
 
   Index messages() const { return static_cast<Index>(offsets_.size()) - 1; }
   Index bytes() const { return offsets_.back(); }
@@ -75,18 +76,34 @@ class Carry {
 // The time a rank has spent waiting, a wait under way included.
 class WaitClock {
  public:
-  void begin() { begun_ = transport::Clock::now(); }
+  using TimePoint = transport::Clock::time_point;
+
+  void begin() { begun_ = counted_from_ = transport::Clock::now(); }
   void end() {
-    total_ += transport::Clock::now() - begun_;
-    begun_ = {};
+    total_ += since(counted_from_);
+    begun_ = counted_from_ = {};
   }
-  double seconds() const {
-    const auto running = begun_ == transport::Clock::time_point{} ? transport::Clock::duration{} : transport::Clock::now() - begun_;
-    return std::chrono::duration<double>(total_ + running).count();
+  // Around work that is done in the middle of a wait, if one is under way, and is not to count as waiting.
+  TimePoint pause() {
+    const TimePoint begun = begun_;
+    end();
+    return begun;
   }
+  void resume(TimePoint begun) {
+    if (begun == TimePoint{}) return;
+    begin();
+    begun_ = begun;
+  }
+  // Since the wait that is under way began, pauses included.
+  transport::Clock::duration under_way() const { return since(begun_); }
+  double seconds() const { return std::chrono::duration<double>(total_ + since(counted_from_)).count(); }
 
  private:
-  transport::Clock::time_point begun_{};
+  static transport::Clock::duration since(TimePoint time) {
+    return time == TimePoint{} ? transport::Clock::duration{} : transport::Clock::now() - time;
+  }
+
+  TimePoint begun_{}, counted_from_{};  // of the wait that is under way
   transport::Clock::duration total_{};
 };
 

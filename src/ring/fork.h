@@ -28,6 +28,9 @@ class Fork {
   };
   // After every block. Whatever it does here, other ranks may be waiting for this rank's next block.
   virtual void between_blocks(const Outlet& outlet) = 0;
+  // While this rank waits, again and again: one step of what there is to do, and whether there was any. What it waits for is
+  // looked at only after the step.
+  virtual bool while_waiting(const Outlet& outlet) = 0;
   // After the last block of all ranks, on all ranks: everything that is left.
   virtual void finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet& outlet) = 0;
 };

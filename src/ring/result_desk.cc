@@ -12,10 +12,13 @@ constexpr Index kResultBytesInFlight = Index{256} << 20;  // then a rank waits u
 }  // namespace
 
 template <class Condition>
-void ResultDesk::wait(Condition condition, const std::string& what) {
+void ResultDesk::wait(Condition condition, const std::string& what, const std::function<void()>& idle) {
   if (condition()) return;
   waits_.begin();
-  transport::wait_until(transport_, condition, job_.timeout, [&] { return what; }, [this] { take(); });
+  transport::wait_until(transport_, condition, job_.timeout, [&] { return what; }, [&] {
+    take();
+    if (idle) idle();
+  });
   waits_.end();
 }
 
@@ -56,16 +59,16 @@ void ResultDesk::take_one(std::span<const std::byte> bytes) {
   RR_CHECK(false, "an unknown kind of message came to rank 0");
 }
 
-bool ResultDesk::meet(bool stop, const std::string& what) {
+bool ResultDesk::meet(bool stop, const std::string& what, const std::function<void()>& idle) {
   // What one rank posts comes in order, so its word is the last.
   post(pack_word(stop));
   std::vector<std::byte> answer(1);
   if (transport_.rank() == 0) {
-    wait([&] { return words_ == transport_.size(); }, what);
+    wait([&] { return words_ == transport_.size(); }, what, idle);
     answer[0] = std::byte{stop_said_};
     words_ = 0, stop_said_ = false;
   }
-  transport_.broadcast(answer, what, job_.timeout);
+  transport_.broadcast(answer, what, job_.timeout, idle);
   return answer.at(0) != std::byte{0};
 }
 

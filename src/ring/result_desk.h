@@ -1,6 +1,7 @@
 // ResultDesk: what a rank has for rank 0, and, on rank 0, the taking of what has come.
 #pragma once
 
+#include <functional>
 #include <string>
 
 #include "ring/carry.h"
@@ -21,8 +22,8 @@ class ResultDesk {
   void take();
 
   // Called by all ranks: returns on all of them when rank 0 has handed on everything that was posted before. Whether any rank
-  // said `stop`.
-  bool meet(bool stop, const std::string& what);
+  // said `stop`. `idle`, if not empty, is called while waiting.
+  bool meet(bool stop, const std::string& what, const std::function<void()>& idle = {});
 
   Index results_taken() const { return results_taken_; }
 
@@ -30,7 +31,7 @@ class ResultDesk {
   void post(std::vector<std::byte> bytes);
   void take_one(std::span<const std::byte> bytes);
   template <class Condition>
-  void wait(Condition condition, const std::string& what);
+  void wait(Condition condition, const std::string& what, const std::function<void()>& idle = {});
 
   const Job& job_;
   transport::Transport& transport_;

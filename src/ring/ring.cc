@@ -1,9 +1,12 @@
 #include "ring/ring.h"
 
+#include <algorithm>
+
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "ring/block_run.h"
 #include "ring/result_desk.h"
+#include "ring/verify.h"
 
 namespace riverrun::ring {
 
@@ -16,20 +19,31 @@ class Runner {
  public:
   Runner(const Job& job, transport::Transport& transport, Stream stream)
       : job_(job), plan_(job.plan), transport_(transport), stream_(stream),
-        layout_(job.model.state_shape(), Readout::carried_sums(job.request, job.model.config().channels)),
+        layout_(job.model.state_shape(), Readout::carried_sums(job.request, job.model.config().channels), stream.device->kind()),
         results_(job, transport, waits_),
         desk_(plan_, layout_, transport, stream, job.timeout, job.carries_in_flight, waits_, [this] { idle(); }, job.checkpoints.restart),
         blocks_(job, layout_, transport, desk_, results_, statistics_, stream) {}
+
+  // An error may have left kernels at work in memory that goes back now.
+  ~Runner() {
+    try {
+      stream_.synchronize();
+    } catch (const Error&) {  // follows from the one that is on its way already
+    }
+  }
 
   Statistics run() {
     bool stopped = !unless_stopped([this] { run_blocks(); });
     const auto last_block_end = Clock::now();
     const double waited = waits_.seconds(), forked = statistics_.fork_seconds;
     if (!stopped) stopped = !unless_stopped([this] { desk_.drain(); });
-    stopped = results_.meet(stopped, "every rank to have read its part");
-    if (!stopped && job_.fork) {
-      stopped = !unless_stopped([this] { run_fork([this] { job_.fork->finish(transport_, job_.timeout, outlet_); }); });
-      stopped = results_.meet(stopped, "every rank to have written its texts");
+    stopped = results_.meet(stopped, "every rank to have read its part", [this] { fork_while_others_read(); });
+    if (!stopped && (job_.fork || job_.verify > 0)) {
+      stopped = !unless_stopped([this] {
+        verify();
+        if (job_.fork) run_fork([this] { return job_.fork->finish(transport_, job_.timeout, outlet_), true; });
+      });
+      stopped = results_.meet(stopped, "every rank to have verified its blocks and written its texts");
     }
     if (stopped) stop();
     else check_results();
@@ -57,14 +71,22 @@ class Runner {
 
   void run_blocks() {
     const auto& mine = plan_.of_rank[transport_.rank()];
+    const auto proven = blocks_to_verify(plan_, transport_.rank(), job_.verify);
     for (std::size_t i = 0; i < mine.size(); ++i) {
       desk_.expect(mine[i]);
       // The next carry may be on its way before this block is done: have its receives posted.
       if (i + 1 < mine.size()) desk_.expect(mine[i + 1]);
-      blocks_.run(mine[i]);
+      blocks_.run(mine[i], std::ranges::find(proven, mine[i]) != proven.end() ? &proofs_.emplace_back() : nullptr);
       if (job_.checkpoints.interval > Clock::duration::zero() && Clock::now() - copied_ >= job_.checkpoints.interval) copy_carries();
-      if (job_.fork) run_fork([&] { job_.fork->between_blocks(outlet_); });
+      if (job_.fork) run_fork([&] { return job_.fork->between_blocks(outlet_), true; });
     }
+  }
+
+  void verify() {
+    if (job_.verify == 0) return;
+    statistics_.verified = verify_blocks(plan_, layout_, transport_, job_.timeout, job_.verify, proofs_,
+                                         [this](const BlockProof& proof) { return blocks_.run_again(proof); });
+    proofs_.clear();
   }
 
   void copy_carries() {
@@ -94,19 +116,36 @@ class Runner {
     RR_CHECK(results_.results_taken() == due, results_.results_taken(), " results of ", due);
   }
 
+  // `body` says whether it did anything.
   template <class Body>
-  void run_fork(Body body) {
+  bool run_fork(Body body) {
     const auto begin = Clock::now();
     const double waited = waits_.seconds();
-    body();
+    if (!body()) return false;
     statistics_.fork_seconds += seconds_since(begin) - (waits_.seconds() - waited);
     if (job_.trace) job_.trace->add("fork", "compute", begin, Clock::now(), blocks_.number(), -1);
+    return true;
   }
 
   // While waiting for carries.
   void idle() {
     results_.take();
     blocks_.stop_here();
+    // A step holds up what comes meanwhile, and with it other ranks. A wait that has already taken as long as a step is likely to
+    // be a long one; if it is not, it has become at most twice as long.
+    if (job_.fork && waits_.under_way() >= fork_step_) fork_step(outlet_);
+  }
+
+  // Nobody waits for this rank any more, nor may it leave the others without a word of its own.
+  void fork_while_others_read() {
+    if (job_.fork && !transport_.stopping()) fork_step(last_outlet_);
+  }
+
+  void fork_step(const Fork::Outlet& outlet) {
+    const auto begun = waits_.pause();
+    const auto begin = Clock::now();
+    if (run_fork([&] { return job_.fork->while_waiting(outlet); })) fork_step_ = Clock::now() - begin;
+    waits_.resume(begun);
   }
 
   static double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
@@ -121,16 +160,23 @@ class Runner {
   ResultDesk results_;
   CarryDesk desk_;
   BlockRun blocks_;
+  std::vector<BlockProof> proofs_;
   const Clock::time_point begin_ = Clock::now();
   Clock::time_point copied_ = begin_;  // carries, last
 
-  const Fork::Outlet outlet_{[this](SliceResult result) { results_.post(result); },
-                             [this] {
-                               transport_.note_step();
-                               transport_.progress();
-                               results_.take();
+  Clock::duration fork_step_ = std::chrono::milliseconds(10);  // how long the last one took
+
+  void alive() {
+    transport_.note_step();
+    transport_.progress();
+    results_.take();
+  }
+  const std::function<void(SliceResult)> post_ = [this](SliceResult result) { results_.post(result); };
+  const Fork::Outlet outlet_{post_, [this] {
+                               alive();
                                blocks_.stop_here();
                              }};
+  const Fork::Outlet last_outlet_{post_, [this] { alive(); }};  // without a stop
 };
 
 }  // namespace

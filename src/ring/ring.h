@@ -42,9 +42,11 @@ struct Job {
   Fork* fork = nullptr;
   Checkpoints checkpoints{};
   Index carries_in_flight = kCarriesInFlight;  // with which the plan passes plan::find_deadlock
+  Index verify = 0;  // blocks of each rank that the next rank computes again when all has been read (verify.h)
 };
 
-// Where one rank's time went: total = compute + fork + send + wait + tail. Rank 0's writing of results counts as compute.
+// Where one rank's time went: total = compute + fork + send + wait + tail. Rank 0's writing of results counts as compute, and
+// verifying as tail.
 struct Statistics {
   double compute_seconds = 0;
   double state_seconds = 0;  // of the former: in the recurrence, between receiving a state and sending the next one
@@ -54,6 +56,7 @@ struct Statistics {
   double tail_seconds = 0;   // after the rank's last block and without Job::fork: until its carries and results were taken
   double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
+  Index verified = 0;        // blocks of another rank that came to the same bytes here
   bool stopped = false;      // before the end, since the job was to stop; the same on all ranks
 
   Statistics& operator+=(const Statistics& other) {
@@ -62,7 +65,7 @@ struct Statistics {
       this->*member += other.*member;
     }
     stopped = stopped || other.stopped;
-    for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent}) this->*member += other.*member;
+    for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent, &Statistics::verified}) this->*member += other.*member;
     return *this;
   }
 };

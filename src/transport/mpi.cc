@@ -85,7 +85,7 @@ class Mpi : public Transport {
     RR_MPI(MPI_Ibarrier(control_, &request));
     finish(request, what, timeout);
   }
-  void broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout) override;
+  void broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout, const std::function<void()>& idle) override;
   std::vector<Bytes> gather(Bytes bytes, const std::string& what, Clock::duration timeout) override;
 
   void abort(const std::string& message, int exit_code) noexcept override {
@@ -106,8 +106,8 @@ class Mpi : public Transport {
   }
   bool all_sent();
   void take_strays();
-  void finish(MPI_Request& request, const std::string& what, Clock::duration timeout) {
-    wait_until(*this, [&] { return ended(request); }, timeout, [&] { return "the other ranks: " + what; });
+  void finish(MPI_Request& request, const std::string& what, Clock::duration timeout, const std::function<void()>& idle = {}) {
+    wait_until(*this, [&] { return ended(request); }, timeout, [&] { return "the other ranks: " + what; }, idle);
   }
   void finish(Operation& operation, const std::string& what, Clock::duration timeout) {
     wait_until(*this, [&] { return test(control_, operation); }, timeout, [&] { return "the other ranks: " + what; });
@@ -169,11 +169,11 @@ void Mpi::abandon(Clock::duration timeout) {
   open_.clear();
 }
 
-void Mpi::broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout) {
+void Mpi::broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout, const std::function<void()>& idle) {
   MPI_Request request;
   Index size = std::ssize(bytes);
   RR_MPI(MPI_Ibcast(&size, 1, MPI_INT64_T, 0, control_, &request));
-  finish(request, what, timeout);
+  finish(request, what, timeout, idle);
   bytes.resize(size);
   pieces_.for_each(size, [&](Index offset, int length) {
     RR_MPI(MPI_Ibcast(bytes.data() + offset, length, MPI_BYTE, 0, control_, &request));

@@ -54,7 +54,7 @@ class Self : public Transport {
   }
 
   void barrier(const std::string&, Clock::duration) override { progress(); }
-  void broadcast(Bytes&, const std::string&, Clock::duration) override { progress(); }
+  void broadcast(Bytes&, const std::string&, Clock::duration, const std::function<void()>&) override { progress(); }
   std::vector<Bytes> gather(Bytes bytes, const std::string&, Clock::duration) override {
     progress();
     std::vector<Bytes> all;

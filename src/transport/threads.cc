@@ -127,12 +127,12 @@ class ThreadRank : public Transport {
     meet("barrier", {}, Needs::all, what, timeout, [](Collective&) {});
   }
 
-  void broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout) override {
+  void broadcast(Bytes& bytes, const std::string& what, Clock::duration timeout, const std::function<void()>& idle) override {
     const bool root = rank_ == 0;
-    meet("broadcast", root ? bytes : Bytes{}, root ? Needs::nobody : Needs::root, what, timeout,
-         [&](Collective& call) {
-           if (!root) bytes = call.bytes[0];
-         });
+    const auto take = [&](Collective& call) {
+      if (!root) bytes = call.bytes[0];
+    };
+    meet("broadcast", root ? bytes : Bytes{}, root ? Needs::nobody : Needs::root, what, timeout, take, idle);
   }
 
   std::vector<Bytes> gather(Bytes bytes, const std::string& what, Clock::duration timeout) override {
@@ -182,7 +182,8 @@ class ThreadRank : public Transport {
 
   // Brings this rank's bytes to its next collective, waits for the ranks it needs, and lets `take` fetch its part.
   template <class Take>
-  void meet(const char* kind, Bytes bytes, Needs needs, const std::string& what, Clock::duration timeout, Take take) {
+  void meet(const char* kind, Bytes bytes, Needs needs, const std::string& what, Clock::duration timeout, Take take,
+            const std::function<void()>& idle = {}) {
     progress();
     const Index number = collectives_++;
     std::unique_lock lock(world_.collectives_mutex);
@@ -202,7 +203,7 @@ class ThreadRank : public Transport {
       std::lock_guard guard(world_.collectives_mutex);
       return needs == Needs::nobody || (needs == Needs::root && call.root_arrived) || call.arrived == world_.size;
     };
-    wait_until(*this, enough, timeout, [&] { return "the other ranks: " + what; });
+    wait_until(*this, enough, timeout, [&] { return "the other ranks: " + what; }, idle);
 
     lock.lock();
     take(call);

@@ -75,7 +75,9 @@ class Transport {
   // Collectives for set-up and the end, each with a deadline; `what` names the step in the error. All ranks call
   // them in the same order. Clock::duration::max() is no deadline.
   virtual void barrier(const std::string& what, Clock::duration timeout) = 0;
-  virtual void broadcast(std::vector<std::byte>& bytes, const std::string& what, Clock::duration timeout) = 0;  // from rank 0
+  // From rank 0. Calls `idle`, if not empty, between polls.
+  virtual void broadcast(std::vector<std::byte>& bytes, const std::string& what, Clock::duration timeout,
+                         const std::function<void()>& idle = {}) = 0;
   // Rank 0 gets one vector per rank, others none.
   virtual std::vector<std::vector<std::byte>> gather(std::vector<std::byte> bytes, const std::string& what,
                                                      Clock::duration timeout) = 0;

@@ -43,14 +43,14 @@ TEST(Stop, ASignalIsNotedAndNamed) {
 
 TEST(Stop, TheSameWishTwiceIsOneAndALaterSignalEndsTheProcess) {
   const int twice = status_of([] {
-    note_stop_signals();
+    note_stop_signals(60000);
     ::raise(SIGUSR1), ::raise(SIGTERM), ::raise(SIGUSR1);
   });
   EXPECT_TRUE(WIFEXITED(twice) && WEXITSTATUS(twice) == 0) << twice;
   const int later = status_of([] {
-    note_stop_signals();
+    note_stop_signals(10);
     ::raise(SIGUSR1);
-    std::this_thread::sleep_for(1100ms);
+    std::this_thread::sleep_for(20ms);
     ::raise(SIGTERM);
   });
   EXPECT_TRUE(WIFSIGNALED(later) && WTERMSIG(later) == SIGTERM) << later;

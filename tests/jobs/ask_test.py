@@ -1,5 +1,6 @@
 """Protects: answers come from the states that a job kept, are the same however they are asked for, and need that model."""
 
+import fcntl
 import json
 import unittest
 
@@ -43,6 +44,15 @@ class AskTest(JobTest):
         self.assertTrue((arrays["answers/stop_reason"] > 0).all())
         self.assertEqual(arrays["documents/status"].tolist(), [1, 1, 1])
         self.assertIn("# d1: the river and the delta?", done.out)
+
+    def test_an_output_that_another_run_writes_is_left_alone(self):
+        with open(self.folder / "answers1.h5.lock", "w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            lock.write("host elsewhere\nprocess 1\nsince now\n")
+            lock.flush()
+            done = self.ask(*self.asking(QUESTIONS), expect=BAD_INPUT)[1]
+            self.assertIn("is being written by process 1 on elsewhere", done.err)
+        self.assertFalse((self.folder / "answers1.h5").exists())
 
     def test_answers_continue_the_document(self):
         # A document that ends in the question is summarised with nothing but a last token: the same continuation.

@@ -29,6 +29,13 @@ class MpiIdentityTest(IdentityTest):
             },
         )
 
+    def test_blocks_computed_again_on_the_next_rank(self):
+        expected = self.run_as(SCORE, "--precision", "fp32")
+        for ranks in (1, 3):
+            found = self.run_as(SCORE, "--precision", "fp32", "--block-tokens", 64, "--verify", 1000, launcher=mpirun(ranks))
+            self.assert_same(found, expected, f"{ranks} processes")
+            self.assertRegex(self.log, "verified: [1-9][0-9]* blocks came to the same bytes on " + ("this rank" if ranks == 1 else "another rank"))
+
     def test_sends_that_wait_for_their_receives(self):
         # Whatever relies on MPI keeping a copy of an unreceived message hangs at the wrap-around of the ring.
         for kind, precision in ((EMBED, "fp32"), (SCORE, "bf16")):

@@ -80,6 +80,7 @@ class KillTest(JobTest):
             Work(self, "embed", "embed", ("--window", 100), LENGTHS),
             Work(self, "score", "score", (), LENGTHS),
             Work(self, "summarize", "summarize", texts, TEXT_LENGTHS),
+            Work(self, "hierarchy", "summarize", ("--mode", "hierarchical", *texts[2:]), TEXT_LENGTHS),
         ]
 
     def kill_something(self, running, kind):
@@ -165,8 +166,8 @@ class KillTest(JobTest):
         self.assertGreater(inside, 0)
 
     def left(self, output):
-        """What stands beside a complete output, but for token spools of killed runs, which are named as such."""
-        return [p.name for p in self.folder.iterdir() if p.name.startswith(output.name) and p != output and not p.name.endswith(".tokens")]
+        """What stands beside a complete output."""
+        return [p.name for p in self.folder.iterdir() if p.name.startswith(output.name) and p != output]
 
 
 def state_of(process):

@@ -40,6 +40,20 @@ class KilledTest(ResumeTest):
         self.assertEqual(self.output.read_bytes(), before)
 
 
+class LeftBehindTest(JobTest):
+    def test_what_killed_runs_have_left_is_removed_and_nothing_else(self):
+        output = self.folder / "out.h5"
+        left = output.with_name("out.h5.77-0af3.tokens")
+        others = [output.with_name(name) for name in ("out.h5.tokens", "out.h5.77-0af3", "out.h5.a7-0af3.tokens", "out.h5x.7-0a.tokens")]
+        for path in (left, *others):
+            path.write_text("of a run that was killed")
+        source = self.documents([make_tokens(5)])
+        done = run("score", "--model", GOLDEN_MODEL, "--input", source, "--output", output, "--threads", 1)
+        self.assertEqual(done.code, 0, done.err)
+        self.assertIn(f"removed {left}, which a killed run had left", done.err)
+        self.assertEqual([path.exists() for path in (left, *others)], [False] + [True] * 4)
+
+
 class RefusedTest(JobTest):
     """Each of these asks to resume other work than the file holds."""
 

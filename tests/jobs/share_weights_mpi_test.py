@@ -199,6 +199,16 @@ class ShareWeightsTest(JobTest):
         self.assertEqual(done.code, 2, done.err)
         self.assertIn("rank 1: this rank was started with another model than rank 0", done.err)
 
+    def test_ranks_that_have_read_other_bytes_do_not_compute(self):
+        # Two files of the same shape stand for one that a node has read wrongly.
+        self.source = self.documents([make_tokens(5)])
+        part = [PROGRAM, "score", "--input", self.source, "--output", self.folder / "out.h5", "--share-weights", "off", "--model"]
+        first, other = (make_model(self.folder / f"{seed}.safetensors", layers=4, seed=seed) for seed in (1, 2))
+        done = run(first, ":", "-n", "1", *part, other, launcher=[*mpirun(1), *part[:-1]], program="--model", limit=LIMIT)
+        self.assertEqual(done.code, 2, done.err)
+        self.assertIn("rank 1: has read other weights than rank 0", done.err)
+        self.assertFalse((self.folder / "out.h5").exists())
+
     def tearDown(self):
         self.assertEqual([name for name in os.listdir("/dev/shm") if "riverrun" in name], [])
         super().tearDown()

@@ -195,7 +195,7 @@ class JobTest(unittest.TestCase):
         return write_jsonl(self.folder / name, [(f"d{i}", content) for i, content in enumerate(contents)])
 
     def job(self, command, source, *options, model=GOLDEN_MODEL, expect=DONE, **how):
-        """Runs embed or score into a new file; returns its attributes and datasets."""
+        """Runs embed or score into a new file; returns its attributes and datasets. What it said is in self.log."""
         self.outputs += 1
         output = self.folder / f"output{self.outputs}.h5"
         threads = () if "--threads" in options else ("--threads", 1)
@@ -203,6 +203,7 @@ class JobTest(unittest.TestCase):
             command, "--model", model, "--input", source, "--output", output, *threads, *options, **how
         )
         self.assertEqual(done.code, expect, done.err)
+        self.log = done.err
         self.assert_no_scratch()
         return read_output(output)
 

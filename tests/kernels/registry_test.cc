@@ -1,4 +1,6 @@
 // Backends are found by name; a name that is unknown or not built is an error that says what to do.
+#include <filesystem>
+
 #include "support.h"
 
 namespace riverrun::kernels {
@@ -38,6 +40,7 @@ TEST(Registry, ABackendForAGpuSaysThatThereIsNone) {
   if (cuda == nullptr) GTEST_SKIP() << known_backends()[2].how_to_build;
   try {
     cuda->device->require(0);
+    EXPECT_TRUE(std::filesystem::exists("/dev/nvidiactl")) << "nothing was said";
   } catch (const InputError& error) {
     EXPECT_NE(std::string(error.what()).find("no GPU that can be used"), std::string::npos) << error.what();
   }

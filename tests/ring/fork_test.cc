@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <deque>
+#include <thread>
 
 #include "ring/even_out.h"
 #include "tests/support/forward.h"
@@ -18,7 +20,7 @@ using test::Corpus;
 using test::RingRun;
 using test::run_corpus;
 
-// Gives back each state as a text, some of them between blocks and the rest at the end, moved to other ranks first.
+// Gives back each state as a text: some while waiting, some between blocks, and the rest at the end, moved to other ranks first.
 class Recorder : public ring::Fork {
  public:
   explicit Recorder(plan::Sections sections) : sections_(sections) {}
@@ -39,6 +41,12 @@ class Recorder : public ring::Fork {
   void between_blocks(const Outlet& outlet) override {
     outlet.alive();
     while (held_.size() > 3) give(outlet);
+  }
+  bool while_waiting(const Outlet& outlet) override {
+    if (held_.size() < 2) return false;
+    give(outlet);
+    outlet.alive();
+    return true;
   }
   void finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet& outlet) override {
     held_ = ring::even_out(transport, std::move(held_), 0, timeout);
@@ -132,6 +140,62 @@ TEST_P(ForkTest, ReadingIsTheSameBitsWithAndWithoutAndForAnyRanksAndBlocks) {
     for (std::size_t d = 0; d < documents.size(); ++d) {
       EXPECT_TRUE(same_bits(other[d], forked[d])) << "document " << d << ", " << ranks << " ranks, blocks of " << block;
     }
+  }
+}
+
+// Writes nothing but while it waits, and counts what it has written then.
+class IdleWriter : public ring::Fork {
+ public:
+  IdleWriter(plan::Sections sections, std::atomic<Index>& written) : sections_(sections), written_(written) {}
+
+  bool wants(const plan::Slice& slice) const override {
+    return slice.last || sections_.end_after(slice.first_token) == slice.first_token + slice.tokens;
+  }
+  void take(const plan::Slice& slice, std::unique_ptr<model::State>) override { ends_.push_back(slice.first_token + slice.tokens); }
+  void between_blocks(const Outlet&) override {}
+  bool while_waiting(const Outlet& outlet) override {
+    if (ends_.empty()) return false;
+    give(outlet);
+    ++written_;
+    return true;
+  }
+  void finish(transport::Transport&, transport::Clock::duration, const Outlet& outlet) override {
+    while (!ends_.empty()) give(outlet);
+  }
+
+ private:
+  void give(const Outlet& outlet) {
+    ring::SliceResult result;
+    result.written = {ends_.back(), {1}, "a", StopReason::length};
+    ends_.pop_back();
+    outlet.post(std::move(result));
+  }
+  plan::Sections sections_;
+  std::atomic<Index>& written_;
+  std::vector<Index> ends_;
+};
+
+// The rank that reads the third block does not go on before the other one, which has the state of a section, has written: while
+// it waits for the carry of that block (four blocks), or has read all that is its own (three).
+TEST(IdleTime, IsForWriting) {
+  const auto& kernels = kernels::find_backend("auto");
+  const auto model = test::make_small_model(kernels, "fp32", test::small_shape("rwkv7"));
+  for (const Index tokens : {256, 192}) {
+    const Corpus lone{test::random_tokens(tokens, 3)};
+    std::atomic<Index> written = 0, waited = 0;
+    RingRun run;
+    run.ranks = 2, run.block_tokens = 64, run.sections = {128, 0};
+    run.make_fork = [&] { return std::make_unique<IdleWriter>(run.sections, written); };
+    run.before_tokens = [&](Index first, transport::Transport& transport) {
+      if (first != 128) return;
+      for (const auto deadline = transport::Clock::now() + std::chrono::seconds(30); written == 0 && transport::Clock::now() < deadline; ++waited) {
+        transport.progress();  // what was sent before has yet to leave
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      }
+      EXPECT_GT(written, 0) << tokens << " tokens";
+    };
+    EXPECT_EQ(std::ssize(run_corpus(lone, *model, kernels, run)[0].written), 2) << tokens << " tokens";
+    EXPECT_GT(waited, 0) << "nothing was held up, so nothing was shown";
   }
 }
 

@@ -33,6 +33,8 @@ struct RingRun {
   std::function<std::unique_ptr<ring::Fork>()> make_fork = {};  // one per rank
   ring::Checkpoints checkpoints = {};
   std::vector<Index> begins = {};  // where documents go on
+  Index verify = 0;
+  std::function<void(Index first, transport::Transport&)> before_tokens = {};  // called by the rank that is about to read them
 };
 
 // Bits, not values: NaN is equal to itself, and 0 is not -0.
@@ -90,12 +92,14 @@ inline void run_rank(const Corpus& corpus, const plan::Plan& plan, const model::
                      const RingRun& run, transport::Transport& transport, ResultCollector& collector) {
   ThreadPool pool(run.threads);
   const auto tokens = [&](Index document, Index first, Index count) {
+    if (run.before_tokens) run.before_tokens(first, transport);
     return std::span<const TokenId>(corpus[document]).subspan(first, count);
   };
   const auto fork = run.make_fork ? run.make_fork() : nullptr;
   const auto timeout = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(run.timeout_seconds));
-  const ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); },
-                      nullptr, run.start, fork.get(), run.checkpoints};
+  ring::Job job{plan, model, kernels, run.request, tokens, timeout, [&](ring::SliceResult slice, double) { collector.take(slice); },
+                nullptr, run.start, fork.get(), run.checkpoints};
+  job.verify = run.verify;
   const OwnStream stream(*kernels.device, pool);
   ring::run(job, transport, stream);
 }

@@ -1,4 +1,4 @@
-# riverrun_test(name SOURCES a.cc LINKS riverrun_plan LABELS unit [RANKS 4] [MAIN own] [TIMEOUT 120])
+# riverrun_test(name SOURCES a.cc LINKS riverrun_plan LABELS unit [RANKS 4] [MAIN own] [TIMEOUT 120] [PROCESSORS 1])
 # One GoogleTest program. With RANKS it is started once under mpirun with that many processes; without, ctest runs
 # each of its tests on its own.
 find_package(GTest REQUIRED)
@@ -21,9 +21,12 @@ set(RIVERRUN_MPI_ENVIRONMENT
     OMPI_MCA_btl_vader_single_copy_mechanism=none GTEST_COLOR=no)
 
 function(riverrun_test name)
-  cmake_parse_arguments(ARG "OWN_MAIN" "TIMEOUT" "SOURCES;LINKS;LABELS;RANKS" ${ARGN})
+  cmake_parse_arguments(ARG "OWN_MAIN" "TIMEOUT;PROCESSORS" "SOURCES;LINKS;LABELS;RANKS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 120)
+  endif()
+  if(NOT ARG_PROCESSORS)
+    set(ARG_PROCESSORS 1)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE riverrun_flags ${ARG_LINKS} GTest::gtest $<$<NOT:$<BOOL:${ARG_OWN_MAIN}>>:GTest::gtest_main>)
@@ -38,6 +41,7 @@ function(riverrun_test name)
                            ENVIRONMENT "${RIVERRUN_MPI_ENVIRONMENT}")
     endforeach()
   else()
-    gtest_discover_tests(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT} DISCOVERY_TIMEOUT 60)
+    gtest_discover_tests(${name} PROPERTIES LABELS "${ARG_LABELS}" TIMEOUT ${ARG_TIMEOUT}
+                         PROCESSORS ${ARG_PROCESSORS} DISCOVERY_TIMEOUT 60)
   endif()
 endfunction()

@@ -20,7 +20,7 @@ TEST(CrossedWaits, AOneLayerModelOnFourRanksEnds) {
   test::RingRun run;
   run.request.embedding = true;
   const auto one = run_corpus(corpus, *model, kernels, run);
-  run.ranks = 4, run.timeout_seconds = 5;
+  run.ranks = 4, run.timeout_seconds = 30;
   const auto four = run_corpus(corpus, *model, kernels, run);
   for (std::size_t d = 0; d < corpus.size(); ++d) EXPECT_TRUE(test::same_bits(four[d], one[d])) << "document " << d;
 }

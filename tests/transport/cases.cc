@@ -3,8 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
+#include <cstdio>
 #include <map>
 #include <random>
 #include <thread>
@@ -16,16 +15,6 @@ namespace riverrun::transport {
 namespace {
 using namespace std::chrono_literals;
 using Bytes = std::vector<std::byte>;
-
-constexpr auto kDeadline = 30s;
-
-// Bytes that tell which message they belong to.
-Bytes pattern(Index size, unsigned seed) {
-  std::minstd_rand random(seed + 1);
-  Bytes bytes(size);
-  for (auto& byte : bytes) byte = static_cast<std::byte>(random() >> 7);
-  return bytes;
-}
 
 int after(const Transport& transport) { return (transport.rank() + 1) % transport.size(); }
 int before(const Transport& transport) { return (transport.rank() + transport.size() - 1) % transport.size(); }
@@ -173,110 +162,19 @@ void a_wait_ends_at_its_deadline(Transport& transport) {
       ADD_FAILURE() << "nothing was sent";
     } catch (const Error& error) {
       const std::string text = error.what();
-      EXPECT_EQ(text.find("rank 1 waited 0.05"), 0u) << text;
+      double waited = 0;
+      EXPECT_EQ(std::sscanf(text.c_str(), "rank 1 waited %lf s", &waited), 1) << text;
+      EXPECT_GE(waited, 0.05) << text;
       EXPECT_NE(text.find(" s for state (block 12, layer 7) from rank 0"), std::string::npos) << text;
     }
     EXPECT_GE(Clock::now() - begin, 50ms);
-    EXPECT_LT(Clock::now() - begin, 5s);
+    EXPECT_LT(Clock::now() - begin, kDeadline);
     EXPECT_TRUE(idled);
     transport.barrier("deadline seen", kDeadline);
     finish(transport, ticket);
   } else {
     transport.barrier("deadline seen", kDeadline);
     if (transport.rank() == 0) finish(transport, transport.post_send(1, 2, bytes));
-  }
-}
-
-// Nobody leaves before the last has come; all ranks are on one machine and read one clock.
-void a_barrier_holds_until_all_are_there(Transport& transport) {
-  for (int late = 0; late < transport.size(); ++late) {
-    if (transport.rank() == late) std::this_thread::sleep_for(10ms);
-    const auto came = Clock::now();
-    transport.barrier("one is late", kDeadline);
-    const std::array<Clock::time_point, 2> times = {came, Clock::now()};
-    const auto bytes = std::as_bytes(std::span(times));
-    Clock::time_point last_came{}, first_left = Clock::time_point::max();
-    for (const Bytes& of_rank : transport.gather({bytes.begin(), bytes.end()}, "times", kDeadline)) {
-      std::array<Clock::time_point, 2> other;
-      ASSERT_EQ(of_rank.size(), sizeof other);
-      std::memcpy(&other, of_rank.data(), sizeof other);
-      last_came = std::max(last_came, other[0]);
-      first_left = std::min(first_left, other[1]);
-    }
-    EXPECT_LE(last_came, first_left) << "rank " << late << " was late";
-  }
-}
-
-void broadcasts_reach_all(Transport& transport) {
-  for (const Index size : {0, 1, 1000, 1001, 500'000}) {
-    Bytes bytes = transport.rank() == 0 ? pattern(size, 4) : Bytes(13, std::byte{1});
-    transport.broadcast(bytes, "options", kDeadline);
-    EXPECT_EQ(bytes, pattern(size, 4)) << size;
-  }
-}
-
-void gathers_bring_one_vector_per_rank(Transport& transport) {
-  for (const Index size : {0, 1, 999, 100'000}) {
-    const auto all = transport.gather(pattern(size * transport.rank(), transport.rank()), "lengths", kDeadline);
-    if (transport.rank() != 0) {
-      EXPECT_TRUE(all.empty());
-      continue;
-    }
-    ASSERT_EQ(std::ssize(all), transport.size());
-    for (int rank = 0; rank < transport.size(); ++rank) EXPECT_EQ(all[rank], pattern(size * rank, rank));
-  }
-}
-
-Bytes result_of(int rank, unsigned number) {
-  Bytes bytes = pattern(2 + (rank * 37 + number * 911) % 5000, number);
-  bytes[0] = static_cast<std::byte>(rank);
-  return bytes;
-}
-
-void results_reach_rank_0_whole_and_in_order(Transport& transport) {
-  constexpr unsigned kResults = 100;
-  std::vector<unsigned> taken(transport.size(), 0);
-  const auto take_all = [&] {
-    for (Bytes bytes; !(bytes = transport.take_result()).empty();) {
-      const int rank = static_cast<int>(bytes[0]);
-      ASSERT_LT(rank, transport.size());
-      ASSERT_EQ(bytes, result_of(rank, taken[rank]++)) << "from rank " << rank;
-    }
-  };
-  for (unsigned number = 0; number < kResults; ++number) {
-    transport.post_result(result_of(transport.rank(), number));
-    if (transport.rank() == 0) take_all();
-  }
-  if (transport.rank() == 0) {
-    const auto all_here = [&] { return std::count(taken.begin(), taken.end(), kResults) == transport.size(); };
-    wait_until(transport, all_here, kDeadline, [] { return "results"; }, take_all);
-  }
-  wait_until(transport, [&] { return transport.results_in_flight() == 0; }, kDeadline, [] { return "an empty queue"; });
-}
-
-void results_count_as_in_flight_until_taken(Transport& transport) {
-  constexpr Index kSize = 3'000'000;
-  EXPECT_EQ(transport.results_in_flight(), 0);
-  transport.post_result(pattern(kSize, transport.rank()));
-  EXPECT_EQ(transport.results_in_flight(), kSize);
-  transport.barrier("all have posted", kDeadline);
-  EXPECT_EQ(transport.results_in_flight(), kSize);
-  transport.barrier("all have looked", kDeadline);
-  if (transport.rank() == 0) {
-    int taken = 0;
-    const auto take = [&] {
-      const Bytes bytes = transport.take_result();
-      if (bytes.empty()) return;
-      EXPECT_EQ(std::ssize(bytes), kSize);
-      ++taken;
-    };
-    wait_until(transport, [&] { return taken == transport.size(); }, kDeadline, [] { return "results"; }, take);
-  }
-  wait_until(transport, [&] { return transport.results_in_flight() == 0; }, kDeadline, [] { return "an empty queue"; });
-  if (transport.rank() == 0) {
-    EXPECT_TRUE(transport.take_result().empty());
-  } else {
-    EXPECT_THROW(transport.take_result(), Error);
   }
 }
 
@@ -322,7 +220,7 @@ void what_is_under_way_can_be_abandoned(Transport& transport) {
   EXPECT_EQ(bytes[0], std::byte{7});
 }
 
-constexpr Case kCases[] = {
+constexpr Case kMessageCases[] = {
     {"ring", ring},
     {"tags_out_of_order", tags_out_of_order},
     {"first_posted_is_first_received", first_posted_is_first_received},
@@ -331,18 +229,28 @@ constexpr Case kCases[] = {
     {"a_send_waits_for_its_receive", a_send_waits_for_its_receive, true},
     {"a_message_of_another_length_is_an_error", a_message_of_another_length_is_an_error},
     {"a_wait_ends_at_its_deadline", a_wait_ends_at_its_deadline},
-    {"a_barrier_holds_until_all_are_there", a_barrier_holds_until_all_are_there},
-    {"broadcasts_reach_all", broadcasts_reach_all},
-    {"gathers_bring_one_vector_per_rank", gathers_bring_one_vector_per_rank},
-    {"results_reach_rank_0_whole_and_in_order", results_reach_rank_0_whole_and_in_order},
-    {"results_count_as_in_flight_until_taken", results_count_as_in_flight_until_taken},
     {"wrong_addresses_are_refused", wrong_addresses_are_refused},
     {"the_greatest_tag_can_be_used", the_greatest_tag_can_be_used},
     {"what_is_under_way_can_be_abandoned", what_is_under_way_can_be_abandoned},
 };
 }  // namespace
 
-std::span<const Case> cases() { return kCases; }
+std::span<const Case> cases() {
+  static const std::vector<Case> all = [] {
+    std::vector<Case> both(std::begin(kMessageCases), std::end(kMessageCases));
+    const auto results = result_cases();
+    both.insert(both.end(), results.begin(), results.end());
+    return both;
+  }();
+  return all;
+}
+
+std::vector<std::byte> pattern(Index size, unsigned seed) {
+  std::minstd_rand random(seed + 1);
+  std::vector<std::byte> bytes(size);
+  for (auto& byte : bytes) byte = static_cast<std::byte>(random() >> 7);
+  return bytes;
+}
 
 void finish(Transport& transport, Ticket ticket) {
   wait_until(transport, [&] { return transport.done(ticket); }, kDeadline,

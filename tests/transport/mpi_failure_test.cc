@@ -32,7 +32,7 @@ void expect_end(const std::string& way, int code, const std::string& words) {
   const Ended ended = run(way);
   EXPECT_EQ(ended.code, code) << ended.output;
   EXPECT_NE(ended.output.find(words), std::string::npos) << ended.output;
-  EXPECT_LT(ended.seconds, 10) << ended.output;
+  EXPECT_LT(ended.seconds, 40) << ended.output;  // "late" would sleep longer
 }
 
 TEST(MpiFailure, WrongInputEndsAllWithItsCode) { expect_end("input_error", 2, "rank 1 failed: page 7 is missing"); }

@@ -9,7 +9,6 @@
 
 namespace riverrun::transport {
 namespace {
-using namespace std::chrono_literals;
 
 Transport* world = nullptr;
 bool strict = false;
@@ -19,7 +18,7 @@ class MpiCase : public testing::TestWithParam<std::size_t> {};
 TEST_P(MpiCase, Holds) {
   if (cases()[GetParam()].needs_rendezvous && !strict) GTEST_SKIP() << "short messages are buffered unless strict";
   cases()[GetParam()].run(*world);
-  world->barrier(cases()[GetParam()].name, 30s);
+  world->barrier(cases()[GetParam()].name, kDeadline);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, MpiCase, testing::Range(std::size_t{0}, cases().size()),

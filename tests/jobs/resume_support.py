@@ -2,13 +2,15 @@
 
 import os
 import pathlib
+import shutil
 import signal
 import subprocess
+import tempfile
 import time
 
 import h5py
 
-from support import GOLDEN_MODEL, PROGRAM, LIMIT, JobTest, make_tokens, read_output, run
+from support import GOLDEN_MODEL, PROGRAM, LIMIT, JobTest, make_tokens, ranks_of, read_output, run, write_jsonl
 
 OPTIONS = ("--window", 100, "--save-states", "--block-tokens", 64, "--threads", 1, "--progress", "log")
 
@@ -55,8 +57,9 @@ class Running:
             end_by_id(process)
         self.process.wait()
 
-    def kill_one_rank(self, which):
-        end_by_id(sorted(self.ranks)[which])
+    def rank(self, which):
+        """The process of this rank, under mpirun."""
+        return ranks_of(self.process)[which]
 
 
 def count_done(output):
@@ -68,35 +71,47 @@ def count_done(output):
 
 
 class ResumeTest(JobTest):
+    """A corpus for the tests of a class, and the output of a run over it that nobody disturbed."""
+
     COUNT = 60
+    SECONDS = 1.5  # that such a run needs, so that a signal in the middle finds it at work
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.place = pathlib.Path(tempfile.mkdtemp(prefix="riverrun-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.place, ignore_errors=True)
+        cls.source, cls.undisturbed = cls.place / "corpus.jsonl", cls.place / "undisturbed.h5"
+        cls.tokens = 300  # of the shortest document
+        cls.lengthen()
+
+    @classmethod
+    def lengthen(cls):
+        while True:
+            cls.tokens *= 2
+            # Long ones are cut and travel between ranks; all differ, so that no row passes for another.
+            write_jsonl(cls.source, [(f"d{i}", make_tokens(cls.tokens + 13 * i, seed=i)) for i in range(cls.COUNT)])
+            done = run(*cls.arguments_for(cls.undisturbed, "--overwrite"))
+            if done.code != 0:
+                raise RuntimeError(done.err)
+            if done.seconds >= cls.SECONDS:
+                return
+
+    @classmethod
+    def arguments_for(cls, output, *more):
+        return ("embed", "--model", GOLDEN_MODEL, "--input", cls.source, "--output", output, *OPTIONS, *more)
 
     def setUp(self):
         super().setUp()
-        # Long ones are cut and travel between ranks; all differ, so that no row passes for another.
-        self.tokens = 600
         self.output = self.folder / "killed.h5"
 
-    def arguments(self, *more, output=None, source=None, model=GOLDEN_MODEL):
-        return (
-            "embed",
-            "--model",
-            model,
-            "--input",
-            source or self.source,
-            "--output",
-            output or self.output,
-            *OPTIONS,
-            *more,
-        )
+    def arguments(self, *more):
+        return self.arguments_for(self.output, *more)
 
-    def start_and_wait_for_the_middle(self, launcher, *more):
-        """A run with documents done, but half of them still to do, so that a signal finds it at work. The corpus grows
-        until a run lasts long enough."""
-        while True:
-            self.source = self.documents(
-                [make_tokens(self.tokens + 13 * i, seed=i) for i in range(self.COUNT)]
-            )
-            running = Running(self.arguments("--overwrite", *more), launcher, self.folder / "log.txt")
+    def start_and_wait_for_the_middle(self, launcher):
+        """A run with documents done, but half of them still to do."""
+        for _ in range(6):
+            running = Running(self.arguments("--overwrite"), launcher, self.folder / "log.txt")
             self.addCleanup(running.kill_all)
             deadline = time.monotonic() + LIMIT
             while running.process.poll() is None and time.monotonic() < deadline:
@@ -104,22 +119,19 @@ class ResumeTest(JobTest):
                     return running
                 time.sleep(0.02)
             self.assertEqual(running.process.poll(), 0, running.text())
-            self.tokens *= 2
+            self.lengthen()
+        self.fail(f"no run over documents of {self.tokens} tokens and more was caught in the middle")
 
     def check_resumed(self, launcher, *more):
-        """Resumes, and compares with a run that nobody disturbed; returns what the resumed run logged."""
-        undisturbed = self.folder / "undisturbed.h5"
-        done = run(*self.arguments(output=undisturbed))
-        self.assertEqual(done.code, 0, done.err)
+        """Resumes, and compares with the run that nobody disturbed."""
         before = count_done(self.output)
         resumed = run(*self.arguments("--resume", *more), launcher=launcher)
         self.assertEqual(resumed.code, 0, resumed.err)
         self.assertIn(f" {self.COUNT - before} documents, ", resumed.err)
-        self.assert_same_file(undisturbed)
+        self.assert_same_file(self.undisturbed)
         self.assert_no_scratch()
 
     def assert_same_file(self, expected):
-
         attributes, arrays = read_output(self.output)
         wanted_attributes, wanted = read_output(expected)
         self.assertEqual(attributes["complete"], 1)

@@ -10,11 +10,11 @@ import sys
 import time
 import unittest
 
-from support import GOLDEN_MODEL, PROGRAM, JobTest, make_model, make_tokens, mpirun, read_output, run
+from support import GOLDEN_MODEL, PROGRAM, JobTest, make_model, make_tokens, mpirun, ranks_of, read_output, run
 
 NAME = "riverrun-weights"
-LIMIT = 60  # seconds in which a run has to get where it is awaited
-PROMPTLY = 20  # seconds that ranks may need to end after one of them has failed, on a machine with much else to do
+LIMIT = 180  # seconds in which a run has to get where it is awaited
+PROMPTLY = 60  # seconds that ranks may need to end after one of them has failed, on a machine with much else to do
 
 
 # Runs a command in which the system refuses memfd_create (seccomp), as the rules of a container may.
@@ -34,20 +34,6 @@ def limited(ranks, kilobytes):
     """Ranks whose files, shared memory among them, may not grow beyond that size."""
     shell = f"trap '' XFSZ; ulimit -f {kilobytes}; exec \"$@\""
     return [*mpirun(ranks), "bash", "-c", shell, "rank"]
-
-
-def ranks_of(job):
-    """{rank: process} of the job under the mpirun whose process is `job`."""
-    found = {}
-    for process in pathlib.Path("/proc").glob("[0-9]*"):
-        try:
-            parent = re.search(r"^PPid:\t(\d+)", (process / "status").read_text(), re.M)
-            environment = dict(part.partition(b"=")[::2] for part in (process / "environ").read_bytes().split(b"\0"))
-        except OSError:
-            continue  # gone already
-        if parent and int(parent[1]) == job.pid and b"OMPI_COMM_WORLD_RANK" in environment:
-            found[int(environment[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
-    return found
 
 
 def memory_of(process):

@@ -9,19 +9,17 @@ import time
 import unittest
 
 from stop_support import StopTest
-from support import BAD_INPUT, PROGRAM, read_output, run
+from support import BAD_INPUT, LIMIT, PROGRAM, read_output, run
 
 
 class SignalTest(StopTest):
     def test_each_signal_and_any_number_of_ranks(self):
         for number, more in ((signal.SIGUSR1, ()), (signal.SIGTERM, ("--transport", "threads", "--ranks", 3))):
-            running = self.start((), "--overwrite", *more)
-            self.stop(running, number)
-            self.assertIn(signal.Signals(number).name[3:], running.text())
+            said = self.stop((), *more, number=number)
+            self.assertIn(signal.Signals(number).name[3:], said)
         # Stopped once more, elsewhere, and completed.
-        running = self.start((), "--resume")
-        self.assertIn("go on from checkpoints", running.text())
-        self.stop(running, signal.SIGINT)
+        said = self.stop((), "--resume", number=signal.SIGINT)
+        self.assertIn("go on from checkpoints", said)
         self.check_resumed((), "--transport", "threads", "--ranks", 2)
 
     def test_a_signal_before_there_is_anything_to_lose(self):
@@ -31,17 +29,19 @@ class SignalTest(StopTest):
         self.addCleanup(log.close)
         running = subprocess.Popen(command, stdin=subprocess.PIPE, stderr=log)
         self.addCleanup(running.kill)
-        while not any(path.name.endswith(".lock") for path in self.output.parent.iterdir()):
-            time.sleep(0.01)
+        locked = lambda: any(path.name.endswith(".lock") for path in self.output.parent.iterdir())
+        self.assertTrue(self.await_that(locked, running, "the lock"))
+        status = pathlib.Path(f"/proc/{running.pid}/status")
+        caught = lambda: int(re.search(r"^SigCgt:\s*(\w+)$", status.read_text(), re.M)[1], 16) >> (signal.SIGTERM - 1) & 1
+        self.assertTrue(self.await_that(caught, running, "the signal to be caught"))
         time.sleep(0.5)  # it reads, and waits for more
         running.send_signal(signal.SIGTERM)
         # Another thread may take the signal than the one that reads: on a busy machine the end of the input could come first.
-        status = pathlib.Path(f"/proc/{running.pid}/status")
-        while not re.search(r"^ShdPnd:\s*0+$", status.read_text(), re.M):
-            time.sleep(0.01)
-        time.sleep(0.5)  # from taking it to noting it
+        taken = lambda: re.search(r"^ShdPnd:\s*0+$", status.read_text(), re.M)
+        self.await_that(taken, running, "the signal to be taken")
+        time.sleep(1)  # from taking it to noting it
         running.stdin.close()
-        self.assertEqual(running.wait(timeout=60), 75)
+        self.assertEqual(running.wait(timeout=LIMIT), 75)
         # At once, or at the next document.
         self.assertEqual([path.name for path in self.output.parent.iterdir() if not path.name.endswith(".lock")], [])
 
@@ -54,7 +54,7 @@ class CheckpointTest(StopTest):
         path.write_bytes(raw)
 
     def test_damaged_checkpoints_are_named_and_not_used(self):
-        self.stop(self.start(()))
+        self.stop(())
         newest = max(("0.0", "0.1"), key=lambda name: (self.checkpoints / name).stat().st_mtime_ns)
         self.flip(newest)
         for name in ("2.0", "2.1"):
@@ -65,13 +65,11 @@ class CheckpointTest(StopTest):
         self.assertIn("1 documents go on from checkpoints", said)
 
     def test_a_new_output_knows_nothing_of_an_old_one(self):
-        self.stop(self.start(()))
+        self.stop(())
         kept = self.folder / "kept"
         shutil.copytree(self.checkpoints, kept)
         time.sleep(1)  # outputs are told apart by the second of their creation
-        running = self.start((), "--overwrite")
-        self.stop(running)
-        self.assertNotIn("go on from checkpoints", running.text())
+        self.assertNotIn("go on from checkpoints", self.stop(()))
         # Those of the old one, put back, are of another run.
         shutil.rmtree(self.checkpoints)
         shutil.copytree(kept, self.checkpoints)
@@ -86,11 +84,14 @@ class CheckpointTest(StopTest):
 class OutputTest(StopTest):
     def test_a_second_job_is_refused_and_told_who_runs(self):
         running = self.start(())
+        running.process.send_signal(signal.SIGSTOP)  # it keeps its lock, and does not end meanwhile
         for more in ("--resume", "--overwrite"):
             second = run(*self.arguments(more))
             self.assertEqual(second.code, BAD_INPUT, second.err)
             self.assertIn(f"process {running.process.pid}", second.err)
-        self.stop(running)
+        running.process.send_signal(signal.SIGUSR1)
+        running.process.send_signal(signal.SIGCONT)
+        self.assertEqual(running.process.wait(timeout=LIMIT), 75, running.text())
         self.check_resumed(())
 
     def test_a_killed_job_is_in_nobodys_way(self):
@@ -102,7 +103,7 @@ class OutputTest(StopTest):
     def test_an_output_whose_folder_goes_away_is_an_error(self):
         running = self.start((), "--transport", "threads", "--ranks", 2)
         self.output.parent.rename(self.folder / "gone")
-        self.assertEqual(running.process.wait(timeout=120), 1, running.text())
+        self.assertEqual(running.process.wait(timeout=LIMIT), 1, running.text())
         self.assertIn(str(self.output), running.text())
 
     def mount(self, options):

@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import pickle
+import re
 import shutil
 import struct
 import subprocess
@@ -38,6 +39,20 @@ PIECES = [" the", " of", "and", " river", "er", "in", "\n\n"]
 
 def mpirun(ranks):
     return [MPIEXEC, "-n", str(ranks)]
+
+
+def ranks_of(job):
+    """{rank: process} of the job under the mpirun that is `job`."""
+    found = {}
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            parent = re.search(r"^PPid:\t(\d+)", (process / "status").read_text(), re.M)
+            environment = dict(part.partition(b"=")[::2] for part in (process / "environ").read_bytes().split(b"\0"))
+        except OSError:
+            continue  # gone already
+        if parent and int(parent[1]) == job.pid and b"OMPI_COMM_WORLD_RANK" in environment:
+            found[int(environment[b"OMPI_COMM_WORLD_RANK"])] = int(process.name)
+    return found
 
 
 def run(*arguments, launcher=(), program=PROGRAM, stdin=b"", environment=None, limit=LIMIT):

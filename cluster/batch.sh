@@ -72,40 +72,68 @@ start() {
   ranks=$!
 }
 
-# A node that has died takes its ranks along, and the others end with an error, often before SLURM knows why.
+# A node that has died takes its ranks along, and the others end with an error, often before SLURM knows why. What is left of
+# the ranks may still hold the cores.
 all_nodes_answer() {
-  timeout 20 srun --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 --cpus-per-task=1 true 2>/dev/null
+  timeout 20 srun --overlap --mpi=none --nodes="$SLURM_JOB_NUM_NODES" --ntasks="$SLURM_JOB_NUM_NODES" --ntasks-per-node=1 \
+    --cpus-per-task=1 true 2>/dev/null
 }
 
 # Puts the job back into the queue, which ends this script.
 requeue() {
   echo "${0##*/}: $1: the job goes back into the queue"
+  trap '' USR1
+  trap 'exit 0' TERM  # which comes when it is done
   scontrol requeue "$job" || fail "scontrol could not requeue $job"
-  sleep 60
+  sleep 60 &
+  wait "$!"
   fail "the job was requeued and yet goes on"
 }
 
-run_job() {
-  arguments=("$@" --resume)
-  echo "${0##*/}: job $job on $SLURM_JOB_NODELIST, start $((${SLURM_RESTART_COUNT:-0} + 1))"
-  cancelled=no ranks=
-  # Before the time limit SLURM sends USR1 to this script alone (--signal=B:USR1); srun and mpirun both pass it on to the
-  # ranks, which then write a checkpoint. With scancel, SLURM sends TERM to the ranks as well: there is nothing to pass on.
-  trap '[[ -z $ranks ]] || kill -USR1 "$ranks" 2>/dev/null' USR1
-  trap 'cancelled=yes' TERM
-  [[ -z ${RIVERRUN_STAGE_DIR-} ]] || stage || fail "could not stage the model into $RIVERRUN_STAGE_DIR"
-  start
-  # `wait` ends early when a signal is trapped.
-  local code=0
-  while kill -0 "$ranks" 2>/dev/null; do
+# What looks like a node that has died may be an error that comes again at every start.
+requeue_after_failure() {
+  local restarts=${SLURM_RESTART_COUNT:-0} most=${RIVERRUN_MOST_RESTARTS:-5}
+  if ((restarts < most)); then requeue "$1"; fi
+  echo "${0##*/}: $1, but this was start $((restarts + 1)) (RIVERRUN_MOST_RESTARTS is $most): not requeued"
+}
+
+# Waits until the ranks have ended, and sets `code` to what they ended with.
+await_ranks() {
+  # `wait` ends early when a signal is trapped; for a process that has ended it gives the code again and again.
+  while true; do
     code=0
     wait "$ranks" || code=$?
+    kill -0 "$ranks" 2>/dev/null || break
   done
-  # 0 done, 2 wrong usage or input, 3 done but some documents failed: another start would end alike.
-  case $code in
-    0 | 2 | 3) ;;
-    75) [[ $cancelled == yes ]] || requeue "stopped after a checkpoint" ;;
-    *) [[ $cancelled == yes ]] || all_nodes_answer || requeue "exit code $code, and not every node answers" ;;
+  code=0
+  wait "$ranks" || code=$?
+}
+
+run_job() {
+  case ${1-} in
+    embed | score | summarize) ;;
+    *) fail "runs embed, score or summarize; start riverrun ${1-} with srun or mpirun" ;;
+  esac
+  arguments=("$@" --resume)
+  echo "${0##*/}: job $job on $SLURM_JOB_NODELIST, start $((${SLURM_RESTART_COUNT:-0} + 1))"
+  cancelled=no stopping=no ranks='' code=0
+  # Before the time limit SLURM sends USR1 once, to this script alone (--signal=B:USR1); srun and mpirun both pass it on to the
+  # ranks, which then write a checkpoint. With scancel, SLURM sends TERM to the ranks as well: there is nothing to pass on.
+  trap 'stopping=yes; [[ -z $ranks ]] || kill -USR1 "$ranks" 2>/dev/null || true' USR1
+  trap 'cancelled=yes' TERM
+  [[ -z ${RIVERRUN_STAGE_DIR-} ]] || stage || fail "could not stage the model into $RIVERRUN_STAGE_DIR"
+  [[ $stopping == no ]] || requeue "the time is up before the ranks have started"
+  start
+  # The signal may have come before `ranks` was set.
+  [[ $stopping == no ]] || kill -USR1 "$ranks" 2>/dev/null || true
+  await_ranks
+  # 0 done, 2 wrong usage or input, 3 done but some documents failed: another start would end alike. Ranks that are told to stop
+  # before they listen end with other codes than 75.
+  case $code,$cancelled,$stopping in
+    [023],* | *,yes,*) ;;
+    75,*) requeue "stopped after a checkpoint" ;;
+    *,yes) requeue "told to stop before the ranks listened" ;;
+    *) all_nodes_answer || requeue_after_failure "exit code $code, and not every node answers" ;;
   esac
   exit "$code"
 }

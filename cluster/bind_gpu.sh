@@ -7,7 +7,8 @@ rank=${OMPI_COMM_WORLD_LOCAL_RANK:-${SLURM_LOCALID:-0}}
 if [[ -n ${CUDA_VISIBLE_DEVICES-} ]]; then
   IFS=, read -ra devices <<<"$CUDA_VISIBLE_DEVICES"
 else
-  mapfile -t devices < <(nvidia-smi --query-gpu=uuid --format=csv,noheader)
+  listed=$(nvidia-smi --query-gpu=uuid --format=csv,noheader) || listed=''
+  mapfile -t devices < <(grep '^GPU-' <<<"$listed" || true)
 fi
 if ((${#devices[@]} == 0)); then
   echo "bind_gpu.sh: $(hostname): there is no GPU for rank $rank of this node" >&2

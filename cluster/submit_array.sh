@@ -18,5 +18,8 @@ export RIVERRUN_CLUSTER
 
 array=$(sbatch --parsable --array="1-$RIVERRUN_SHARDS$at_once" "$RIVERRUN_CLUSTER/array.sbatch" "$@")
 # After all tasks, however they ended: a shard that is missing or unfinished is for merge to name.
-merge=$(sbatch --parsable --dependency="afterany:$array" "$RIVERRUN_CLUSTER/merge.sbatch" "$@")
+if ! merge=$(sbatch --parsable --dependency="afterany:$array" "$RIVERRUN_CLUSTER/merge.sbatch" "$@"); then
+  echo "submit_array.sh: the array is job $array, but its merge could not be submitted; merge by hand when it has ended" >&2
+  exit 1
+fi
 echo "$array $merge"

@@ -22,7 +22,7 @@
 # The peers are PyPI packages, installed into build/peers at the first call. llama.cpp is the one inside llama-cpp-python, built
 # from source for this machine, and a second time without AVX-512 for --target avx2 (ten minutes and more each;
 # CMAKE_BUILD_PARALLEL_LEVEL says on how many cores). torch may bring gigabytes of CUDA libraries; with
-# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu and PIP_PREFER_BINARY=1 there may be one without.
+# PIP_EXTRA_INDEX_URL set to PyTorch's index of wheels for the CPU, and PIP_PREFER_BINARY=1, there may be one without.
 set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)

@@ -125,7 +125,7 @@ class UndisturbedTest(ClusterTest):
     def test_two_nodes_with_a_gpu_per_rank_and_the_model_staged(self):
         # The program computes on the CPU here; what matters is where its ranks start, and with which model.
         number = self.submit("gpu_nodes.sbatch", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2",
-                             RIVERRUN_STAGE_DIR=self.folder / "staged")
+                             command=(*JOB, "--backend", "cpu"), RIVERRUN_STAGE_DIR=self.folder / "staged")
         self.check_completed(number)
         self.check_output()
         path = read_output(self.output)[0]["model_path"]

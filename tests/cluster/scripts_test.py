@@ -99,7 +99,7 @@ class BindGpuTest(ScriptTest):
 
     def test_without_a_list_the_driver_is_asked(self):
         tool = self.folder / "nvidia-smi"
-        for output, expect in (("GPU-a\\nGPU-b\\n", 0), ("", 2)):
+        for output, expect in (("GPU-a\\nGPU-b\\n", 0), ("", 2), ("No devices were found\\n", 2)):
             tool.write_text(f"#!/bin/sh\nprintf '{output}'\n")
             tool.chmod(0o755)
             found = self.run_script(SCRIPTS / "bind_gpu.sh", "bash", "-c", "echo $CUDA_VISIBLE_DEVICES", expect=expect,

@@ -1,6 +1,6 @@
 // Output files. Metadata has a checksum, so bytes are put where rows are: status, lists, lengths, offsets, texts. With a first
-// byte of 0xff the rest is a whole file, which must have such a checksum: without one there is only the HDF5 library's own care
-// (output/reader.h).
+// byte of 0xff the rest is a whole file that claims to have such a checksum, and ends there unless it is right: without one there
+// is only the HDF5 library's own care (output/reader.h).
 #include <algorithm>
 
 #include "output/difference.h"

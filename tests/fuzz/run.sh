@@ -14,11 +14,14 @@ shift
 targets=("$@")
 ((${#targets[@]})) || mapfile -t targets < <(ls tests/fuzz/seeds)
 
-cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz -j "$(nproc)" --target "${targets[@]/%/_fuzz}" >/dev/null
-
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
+if ! { cmake --preset fuzz && cmake --build --preset fuzz -j "$(nproc)" --target "${targets[@]/%/_fuzz}"; } >"$scratch/build.log" 2>&1; then
+  cat "$scratch/build.log" >&2
+  echo "run.sh: the fuzz targets cannot be built" >&2
+  exit 2
+fi
+
 [[ ! -d /dev/shm ]] || export TMPDIR=/dev/shm  # readers of files read them there
 mkdir -p build/fuzz/found
 code=0
@@ -32,7 +35,7 @@ for target in "${targets[@]}"; do
     -max_len=65536 -print_final_stats=1 -verbosity=1 -artifact_prefix="build/fuzz/found/$target-" \
     "$corpus" "tests/fuzz/seeds/$target" >"$scratch/$target.log" 2>&1 || { found=$(grep -m1 -E 'ERROR|runtime error|violated' "$scratch/$target.log" || tail -1 "$scratch/$target.log"); code=1; }
   stat() { sed -nE "s/^stat::$1: +//p" "$scratch/$target.log"; }
-  printf '%-12s %12s %10s %8s  %s\n' "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(ls "$corpus" | wc -l)" "$found"
+  printf '%-12s %12s %10s %8s  %s\n' "$target" "$(stat number_of_executed_units)" "$(stat average_exec_per_sec)" "$(find "$corpus" -type f | wc -l)" "$found"
   [[ $found == nothing ]] || cp "$scratch/$target.log" "build/fuzz/found/$target.log"
 done
 exit $code

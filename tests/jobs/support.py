@@ -1,7 +1,7 @@
 """What the tests of the program share: running it, models, inputs, and reading what it wrote.
 
 The environment says where things are: RIVERRUN (the program), RIVERRUN_MAKE_MODEL, RIVERRUN_GOLDEN
-(tests/golden), RIVERRUN_MPIEXEC. ctest sets them.
+(tests/golden), RIVERRUN_MPIEXEC. ctest sets them; without it the release build's are taken.
 """
 
 import collections
@@ -22,10 +22,11 @@ import zipfile
 import h5py
 import numpy
 
-PROGRAM = os.environ["RIVERRUN"]
-MAKE_MODEL = os.environ["RIVERRUN_MAKE_MODEL"]
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PROGRAM = os.environ.get("RIVERRUN", str(ROOT / "build/release/riverrun"))
+MAKE_MODEL = os.environ.get("RIVERRUN_MAKE_MODEL", str(ROOT / "build/release/make_random_model"))
 MPIEXEC = os.environ.get("RIVERRUN_MPIEXEC", "mpirun")
-GOLDEN = pathlib.Path(os.environ["RIVERRUN_GOLDEN"]) / "v7"
+GOLDEN = pathlib.Path(os.environ.get("RIVERRUN_GOLDEN", ROOT / "tests/golden")) / "v7"
 GOLDEN_MODEL = GOLDEN / "model.pth"
 GOLDEN_VOCAB = 271
 DONE, BAD_INPUT, SOME_FAILED = 0, 2, 3

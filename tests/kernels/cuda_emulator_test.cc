@@ -54,6 +54,22 @@ TEST(CudaEmulator, AMissingBarrierShows) {
   EXPECT_TRUE(std::isnan(all[0][0]));  // thread 1 had not yet written
 }
 
+void nothing(const void*) {}
+void one_object(const void*) { static_shared(128); }
+
+TEST(CudaEmulator, SharedMemoryHasToBeAllowedAndHasAnEnd) {
+  const int kernel = 0, other = 0;  // stand for the addresses of kernels
+  run(dim3(1), dim3(32), 48 << 10, nothing, nullptr, &kernel);
+  EXPECT_DEATH(run(dim3(1), dim3(32), (48 << 10) + 16, nothing, nullptr, &kernel), "than the kernel was allowed");
+  EXPECT_DEATH(run(dim3(1), dim3(32), 48 << 10, one_object, nullptr, &kernel), "with its own object");
+  allow_shared(&kernel, 60 << 10);
+  run(dim3(1), dim3(32), 60 << 10, one_object, nullptr, &kernel);
+  EXPECT_DEATH(run(dim3(1), dim3(32), 61 << 10, nothing, nullptr, &kernel), "than the kernel was allowed");
+  EXPECT_DEATH(run(dim3(1), dim3(32), 60 << 10, nothing, nullptr, &other), "than the kernel was allowed");
+  allow_shared(&kernel, 200 << 10);
+  EXPECT_DEATH(run(dim3(1), dim3(32), 200 << 10, nothing, nullptr, &kernel), "than the kernel was allowed");
+}
+
 alignas(16) const float kSource[4] = {1, 2, 3, 4};
 
 void copy(const void* at) {
@@ -102,6 +118,7 @@ TEST(CudaEmulatorDeathTest, ThreadsThatWaitForEverEndTheProgram) {
   const Job job = {};
   EXPECT_DEATH(run(dim3(1), dim3(kThreads), 0, leave_early, &job), "threads wait for others");
   EXPECT_DEATH(run(dim3(1), dim3(33), 0, leave_early, &job), "whole warps");
+  EXPECT_DEATH(run(dim3(1, 65536), dim3(32), 0, leave_early, &job), "65,535");
 }
 
 }  // namespace

@@ -14,12 +14,12 @@ struct Forward {
 
 // `cuts` are the lengths of the slices and add up to the number of tokens.
 inline Forward forward(const model::Model& model, const std::vector<TokenId>& tokens, const std::vector<Index>& cuts,
-                       model::State& state, Stream stream, bool scores) {
+                       model::State& state, Stream stream, bool scores, kernels::Phase phase = kernels::Phase::prefill) {
   Forward out;
   const Index D = model.config().channels, T = static_cast<Index>(tokens.size());
   out.hidden.resize(T * D);
   out.log_probs.resize(scores ? T - 1 : 0);
-  const auto workspace = model.make_workspace(T, stream);
+  const auto workspace = model.make_workspace(T, stream, phase);
   const Array<float> hidden(T * D, model.device(), Memory::shared), log_probs(std::max<Index>(T - 1, 1), model.device(), Memory::shared);
   Index first = 0;
   for (const Index count : cuts) {

@@ -15,9 +15,6 @@
 #define __grid_constant__
 #define __launch_bounds__(...)
 
-struct alignas(8) uint2 {
-  unsigned x, y;
-};
 struct alignas(16) uint4 {
   unsigned x, y, z, w;
 };
@@ -27,7 +24,6 @@ struct alignas(8) float2 {
 struct alignas(16) float4 {
   float x, y, z, w;
 };
-inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
 
 using cudaStream_t = void*;
 enum cudaError_t { cudaSuccess };
@@ -43,7 +39,8 @@ struct cudaLaunchConfig_t {
 
 inline const char* cudaGetErrorString(cudaError_t) { return "no error"; }
 template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
+  riverrun::cuda_emulator::allow_shared(reinterpret_cast<const void*>(kernel), static_cast<std::size_t>(bytes));
   return cudaSuccess;
 }
 template <class... Params, class... Args>
@@ -52,11 +49,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     void (*kernel)(Params...);
     std::tuple<std::decay_t<Params>...> args;
   } const job = {kernel, {std::forward<Args>(args)...}};
+  static_assert(sizeof job.args <= 4096, "CUDA takes 4 KiB of parameters");
   const auto body = [](const void* at) {
     const auto& of = *static_cast<const Job*>(at);
     std::apply(of.kernel, of.args);
   };
-  riverrun::cuda_emulator::run(config->gridDim, config->blockDim, config->dynamicSmemBytes, body, &job);
+  riverrun::cuda_emulator::run(config->gridDim, config->blockDim, config->dynamicSmemBytes, body, &job,
+                               reinterpret_cast<const void*>(kernel));
   return cudaSuccess;
 }
 

@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <random>
@@ -24,6 +25,8 @@ namespace context = boost::context;
 
 constexpr unsigned kWarp = 32;
 constexpr std::size_t kStackBytes = 256 * 1024;
+constexpr std::size_t kSharedUnasked = 48 * 1024, kMostShared = 99 * 1024;  // the latter: compute capability 8.6 and 12.0
+constexpr unsigned kMostBlocks = 65535;                                     // in y and z
 
 [[noreturn]] void broken(const char* what) {
   std::fprintf(stderr, "cuda emulator: %s (block %u %u, thread %u)\n", what, blockIdx.x, blockIdx.y,
@@ -96,8 +99,12 @@ class Machine {
     for (auto& thread : threads_) thread->stop = true, resume(*thread);
   }
 
-  void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job) {
+  void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job, const void* kernel) {
     if (current_ != nullptr) broken("a kernel launched from a kernel");
+    if (grid.y > kMostBlocks || grid.z > kMostBlocks) broken("more than 65,535 blocks in y or z");
+    const auto allowed = allowed_.find(kernel);
+    most_shared_ = allowed == allowed_.end() || allowed->second < shared_bytes ? kSharedUnasked : kMostShared;
+    if (shared_bytes > most_shared_) broken("more shared memory than the kernel was allowed");
     count_ = block.x * block.y * block.z;
     if (count_ == 0 || count_ > 1024 || count_ % kWarp != 0) broken("blocks must be 1 to 32 whole warps");
     gridDim = grid, blockDim = block, body_ = body, job_ = job;
@@ -144,9 +151,11 @@ class Machine {
   std::byte* dynamic_shared() { return dynamic_.data(); }
   std::byte* static_shared(std::size_t bytes) {
     if (static_.empty()) static_.assign(bytes, std::byte{0xff});
+    if (static_.size() + dynamic_.size() > most_shared_) broken("more shared memory than the kernel was allowed, with its own object");
     if (static_.size() != bytes) broken("two objects in shared memory");
     return static_.data();
   }
+  void allow_shared(const void* kernel, std::size_t bytes) { allowed_[kernel] = bytes; }
   Thread& current() { return *current_; }
 
  private:
@@ -228,6 +237,8 @@ class Machine {
   std::vector<std::unique_ptr<Thread>> threads_;
   std::vector<Warp> warps_;
   std::vector<std::byte> dynamic_, static_;
+  std::size_t most_shared_ = 0;
+  std::map<const void*, std::size_t> allowed_;  // by kernel
   Thread* current_ = nullptr;
   Stack own_stack_;
   unsigned count_ = 0, arrived_ = 0, done_ = 0;
@@ -251,9 +262,10 @@ void make_copies(Thread& self, std::size_t count) {
 
 void set_order(Order order) { current_order = order; }
 
-void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job) {
-  machine().run(grid, block, shared_bytes, body, job);
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job, const void* kernel) {
+  machine().run(grid, block, shared_bytes, body, job, kernel);
 }
+void allow_shared(const void* kernel, std::size_t bytes) { machine().allow_shared(kernel, bytes); }
 
 void block_barrier() { machine().block_barrier(); }
 const std::byte* exchange(const void* mine, std::size_t bytes) { return machine().exchange(mine, bytes); }

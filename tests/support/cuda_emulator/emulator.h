@@ -29,8 +29,10 @@ namespace riverrun::cuda_emulator {
 enum class Order { forward, reverse, shuffled };
 void set_order(Order order);  // of this thread's launches from now on
 
-// Runs body(job) for every thread of the grid.
-void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void* job), const void* job);
+// Runs body(job) for every thread of the grid. Ends the program for what no GPU would launch: too large a grid, or more shared
+// memory, the kernel's own object included, than every GPU has, or than it has unasked and `kernel` was allowed.
+void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void* job), const void* job, const void* kernel = nullptr);
+void allow_shared(const void* kernel, std::size_t bytes);  // dynamic shared memory, from now on, in this thread's launches
 
 // For the threads of a kernel. What lanes of a warp hand to each other is at most kExchangeBytes each; the
 // result of exchange() holds what lane i gave at i * kExchangeBytes, until this lane's next exchange.

@@ -24,6 +24,7 @@ test::Corpus corpus() {
 struct Case {
   const char *generation, *precision;
 };
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.generation << " " << c.precision; }
 
 class CudaIdentityTest : public testing::TestWithParam<Case> {
  protected:

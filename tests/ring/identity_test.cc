@@ -35,6 +35,7 @@ ring::Request everything(ring::Pool pool) {
 struct Case {
   std::string generation, precision, weights = "auto";
 };
+std::ostream& operator<<(std::ostream& out, const Case& c) { return out << c.generation << " " << c.precision << " " << c.weights; }
 
 // Both precisions of the newest generation, and its int8 weights; fp32 of the others.
 std::vector<Case> all_cases() {

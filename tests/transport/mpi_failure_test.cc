@@ -6,6 +6,8 @@
 #include <cstdio>
 #include <string>
 
+#include "core/error.h"
+
 namespace {
 using Clock = std::chrono::steady_clock;
 
@@ -17,7 +19,7 @@ struct Ended {
 
 Ended run(const std::string& way) {
   const auto begin = Clock::now();
-  const std::string command = std::string(MPIRUN) + " -n 3 " + PROGRAM + " " + way + " 2>&1 </dev/null";
+  const std::string command = riverrun::concat(MPIRUN, " -n 3 ", PROGRAM, " ", way, " 2>&1 </dev/null");
   FILE* pipe = popen(command.c_str(), "r");
   EXPECT_NE(pipe, nullptr);
   std::string output;

@@ -2,6 +2,8 @@
 whatever happens to a node on the way; what the user cancels stays cancelled."""
 
 import atexit
+import contextlib
+import os
 import pathlib
 import shutil
 import signal
@@ -13,22 +15,23 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "jobs"))
 
 import slurm
-from resume_support import count_done
+from resume_support import count_done, processes_with
 from support import GOLDEN_MODEL, PROGRAM, JobTest, make_tokens, read_output, run, write_jsonl
 
 SCRIPTS = ROOT / "cluster"
 DOCUMENTS = 48
 JOB = ("embed", "--window", 100, "--save-states", "--block-tokens", 64, "--threads", 1, "--progress", "log")
-SECONDS = 8  # that one rank needs for the corpus: enough to disturb some of them
+# That one rank needs for a corpus: what is to be disturbed has to last until it is found at work.
+SHORT, LONG = 1, 4
 RUN_ATTRIBUTES = ("command", "created", "input_crc32c", "model_path", "merged_from")
 
 cluster = None
 folder = None
-corpus = expected = None
+short = long = None
 
 
 def setUpModule():
-    global cluster, folder, corpus, expected
+    global cluster, folder, short, long
     why = slurm.reason_to_skip()
     if why:
         print(f"SKIPPED: {why}")  # for ctest
@@ -38,31 +41,37 @@ def setUpModule():
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     (folder / "slurm").mkdir()
-    make_corpus()
+    short, long = Corpus("short", SHORT), Corpus("long", LONG)
     cluster = slurm.Slurm(folder / "slurm")
     atexit.register(cluster.stop)
 
 
-def make_corpus():
-    """Documents that all differ, as long as this machine is fast; and the output of a run that nobody disturbs."""
-    global corpus, expected
-    tokens = 500
-    while True:
-        corpus = write_jsonl(folder / "corpus.jsonl", [(f"d{i}", make_tokens(tokens + 13 * i, seed=i)) for i in range(DOCUMENTS)])
-        output = folder / "undisturbed.h5"
-        done = run(*JOB, "--model", GOLDEN_MODEL, "--input", corpus, "--output", output, "--overwrite")
-        if done.code != 0:
-            raise RuntimeError(done.err)
-        if done.seconds >= SECONDS / 2:
-            break
-        tokens = int(tokens * min(8, 1.2 * SECONDS / max(done.seconds, 0.1)))
-    expected = read_output(output)
+class Corpus:
+    """Documents that all differ, as long as this machine is fast; and the output of a run that nobody disturbed."""
+
+    def __init__(self, name, seconds):
+        self.path, self.output = folder / f"{name}.jsonl", folder / f"{name}.h5"
+        self.tokens, self.seconds = 250, seconds
+        self.lengthen()
+
+    def lengthen(self, factor=2):
+        while True:
+            self.tokens = int(self.tokens * factor)
+            write_jsonl(self.path, [(f"d{i}", make_tokens(self.tokens + 13 * i, seed=i)) for i in range(DOCUMENTS)])
+            done = run(*JOB, "--model", GOLDEN_MODEL, "--input", self.path, "--output", self.output, "--overwrite")
+            if done.code != 0:
+                raise RuntimeError(done.err)
+            if done.seconds >= self.seconds:
+                break
+            factor = min(8, 1.2 * self.seconds / max(done.seconds, 0.1))
+        self.expected = read_output(self.output)
 
 
 class ClusterTest(JobTest):
     def setUp(self):
         super().setUp()
         self.output = self.folder / "out.h5"
+        self.corpus = short
 
     def submit(self, script, *options, command=JOB, program=PROGRAM, **environment):
         """sbatch, with `options` before the script; returns the job's number."""
@@ -76,19 +85,10 @@ class ClusterTest(JobTest):
                                SBATCH_OUTPUT=self.folder / "%x-%A-%a.log").split()
 
     def arguments(self, command=JOB):
-        return (*command, "--model", GOLDEN_MODEL, "--input", corpus, "--output", self.output)
+        return (*command, "--model", GOLDEN_MODEL, "--input", self.corpus.path, "--output", self.output)
 
     def log(self):
         return "".join(f"\n== {path.name}\n{path.read_text(errors='replace')}" for path in sorted(self.folder.glob("*.log")))
-
-    def wait_for_the_middle(self, number):
-        """Until documents are done and others are not."""
-        def begun():
-            state = cluster.job(number)[0]["JobState"]
-            self.assertIn(state, ("PENDING", "CONFIGURING", "RUNNING"), self.log())
-            return count_done(self.output) > 0
-        cluster.wait_until(begun, 60, f"job {number} to have documents done")
-        self.assertLess(count_done(self.output), DOCUMENTS, "the job was done before it could be disturbed")
 
     def nodes_of(self, number):
         job = cluster.job(number)[0]
@@ -101,7 +101,7 @@ class ClusterTest(JobTest):
 
     def check_output(self):
         attributes, arrays = read_output(self.output)
-        wanted_attributes, wanted = expected
+        wanted_attributes, wanted = self.corpus.expected
         self.assert_same({name: array for name, array in arrays.items() if not name.startswith("shards/")}, wanted, self.log())
         self.assertEqual({name: value for name, value in attributes.items() if name not in RUN_ATTRIBUTES},
                          {name: value for name, value in wanted_attributes.items() if name not in RUN_ATTRIBUTES})
@@ -109,6 +109,48 @@ class ClusterTest(JobTest):
     def kill_for_a_while(self, node):
         cluster.kill_node(node)
         self.addCleanup(cluster.let_return, node)
+
+
+class CaughtTest(ClusterTest):
+    """Jobs that something happens to in the middle."""
+
+    def setUp(self):
+        super().setUp()
+        self.corpus = long
+
+    def signal_ranks(self, number):
+        for process in processes_with(str(self.output), program=PROGRAM):
+            try:
+                os.kill(process, number)
+            except ProcessLookupError:
+                pass
+
+    @contextlib.contextmanager
+    def caught(self, *options, **how):
+        """Submits a job and gives its number when it has done documents, and has others to do. Its ranks stand still meanwhile:
+        what is done to it cannot come too late."""
+        for _ in range(6):
+            number = self.submit("one_node.sbatch", *options, **how)
+            try:
+                if self.is_caught(number):
+                    yield number
+                    return
+            finally:
+                self.signal_ranks(signal.SIGCONT)
+            self.check_completed(number)
+            self.output.unlink()
+            self.corpus.lengthen()
+        self.fail(f"no job over documents of {self.corpus.tokens} tokens and more was caught in the middle")
+
+    def is_caught(self, number):
+        """Waits for the middle of a job, and stops its ranks there; false when it came too late."""
+        def begun():
+            state = cluster.job(number)[0]["JobState"]
+            self.assertIn(state, ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "COMPLETED"), self.log())
+            return count_done(self.output) > 0
+        cluster.wait_until(begun, 180, f"job {number} to have documents done")
+        self.signal_ranks(signal.SIGSTOP)
+        return count_done(self.output) <= DOCUMENTS * 3 // 4
 
 
 class UndisturbedTest(ClusterTest):
@@ -156,33 +198,33 @@ class UndisturbedTest(ClusterTest):
         self.assertFalse(self.output.exists())
 
 
-class DisturbedTest(ClusterTest):
+class DisturbedTest(CaughtTest):
+    def kill_one_of_two(self, which, *more):
+        """A job on two nodes, of which one dies: that of the batch script, or the other. Returns the job's number and the dead node."""
+        with self.caught("--nodes=2", command=(*JOB, *more)) as number:
+            first, nodes = self.nodes_of(number)
+            dead = next(node for node in nodes if (node == first) == (which == "first"))
+            self.kill_for_a_while(dead)
+        return number, dead
+
     def test_a_node_dies(self):
         """The ranks of the other node find out before SLURM does, which by default takes minutes, and end with an error."""
-        self.addCleanup(cluster.find_dead_nodes_after, slurm.SECONDS_TO_FIND_DEAD_NODES)
-        cluster.find_dead_nodes_after(300)
-        number = self.submit("one_node.sbatch", "--nodes=2", command=(*JOB, "--timeout", 10))
-        self.wait_for_the_middle(number)
-        first, nodes = self.nodes_of(number)
-        dead = next(node for node in nodes if node != first)
-        self.kill_for_a_while(dead)
-        cluster.wait_until(lambda: "not every node answers: the job goes back into the queue" in self.log(), 120, "the script to requeue")
-        # The job starts again when SLURM knows that nothing of it is left on the dead node; an administrator may say so.
-        cluster.command("scontrol", "update", f"NodeName={dead}", "State=DOWN", "Reason=died")
+        number, dead = self.kill_one_of_two("second", "--timeout", 15)
+        cluster.wait_until(lambda: "not every node answers: the job goes back into the queue" in self.log(), 180, "the script to requeue")
+        # The job starts again when SLURM knows that nothing of it is left on the dead node.
+        cluster.declare_dead(dead)
         self.check_completed(number, restarts=1)
         self.check_output()
 
     def test_the_node_of_the_batch_script_dies(self):
-        number = self.submit("one_node.sbatch", "--nodes=2")
-        self.wait_for_the_middle(number)
-        self.kill_for_a_while(self.nodes_of(number)[0])
+        number, dead = self.kill_one_of_two("first")
+        cluster.declare_dead(dead)
         self.check_completed(number, restarts=1)
         self.check_output()
 
     def test_what_the_user_cancels_is_not_requeued(self):
-        number = self.submit("one_node.sbatch")
-        self.wait_for_the_middle(number)
-        cluster.command("scancel", number)
+        with self.caught() as number:
+            cluster.command("scancel", number)
         job = cluster.wait_for_end(number)[0]
         self.assertEqual((job["JobState"], job["Restarts"]), ("CANCELLED", "0"), self.log())
         done = count_done(self.output)
@@ -237,13 +279,12 @@ class StoppedTest(ClusterTest):
 
 
 @unittest.skipUnless("75" in run("--help").out, "this riverrun does not stop on a signal yet")
-class CheckpointTest(ClusterTest):
+class CheckpointTest(CaughtTest):
     def test_a_job_that_is_told_to_stop_goes_on_from_its_checkpoint(self):
         for launcher in ("srun", "mpirun"):
             self.output = self.folder / f"{launcher}.h5"
-            number = self.submit("one_node.sbatch", RIVERRUN_LAUNCHER=launcher)
-            self.wait_for_the_middle(number)
-            cluster.command("scancel", "--batch", "--signal=USR1", number)
+            with self.caught(RIVERRUN_LAUNCHER=launcher) as number:
+                cluster.command("scancel", "--batch", "--signal=USR1", number)
             self.check_completed(number, restarts=1)
             self.check_output()
             self.assertIn("stopped after a checkpoint", self.log())

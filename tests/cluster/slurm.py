@@ -7,7 +7,6 @@ kernel ends with it what was started here; and a node is killed as by a power fa
 import ctypes
 import os
 import pathlib
-import re
 import shutil
 import signal
 import socket
@@ -17,7 +16,6 @@ import time
 PROGRAMS = ("slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "unshare", "mpirun")
 CPUS_PER_NODE = 2
 GPUS_PER_NODE = 2
-SECONDS_TO_FIND_DEAD_NODES = 10
 ENDED = ("COMPLETED", "FAILED", "CANCELLED", "TIMEOUT", "NODE_FAIL", "PREEMPTED", "OUT_OF_MEMORY", "BOOT_FAIL", "DEADLINE")
 
 CONFIGURATION = """
@@ -46,8 +44,8 @@ SchedulerParameters=sched_interval=1,sched_min_interval=0,bf_interval=1
 SlurmdParameters=config_overrides
 MpiDefault=pmix
 ReturnToService=2
-SlurmdTimeout={seconds}
-KillWait=5
+SlurmdTimeout=300
+KillWait=2
 JobRequeue=1
 GresTypes=gpu
 """
@@ -108,7 +106,7 @@ class Slurm:
         self.folder = pathlib.Path(folder)
         self.nodes = [f"n{i + 1}" for i in range(nodes)]
         port, host = free_port(nodes + 1), socket.gethostname().split(".")[0]
-        text = CONFIGURATION.format(folder=folder, host=host, port=port, seconds=SECONDS_TO_FIND_DEAD_NODES)
+        text = CONFIGURATION.format(folder=folder, host=host, port=port)
         for i, node in enumerate(self.nodes):
             text += (f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port + 1 + i} CPUs={CPUS_PER_NODE} "
                      f"RealMemory=1000 Gres=gpu:{GPUS_PER_NODE} State=UNKNOWN\n")
@@ -130,7 +128,7 @@ class Slurm:
                 ["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c", SUPERVISOR, "slurm", str(folder),
                  " ".join(self.nodes), NODE],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=die_with_parent, env=self.environment)
-        self.wait_until(lambda: set(self.node_states().values()) == {"idle"}, 30, "the nodes to be idle")
+        self.wait_until(lambda: set(self.node_states().values()) == {"idle"}, 120, "the nodes to be idle")
 
     def stop(self):
         # With the first process of the namespace all others end, and `unshare` after them.
@@ -140,7 +138,7 @@ class Slurm:
         self.process.wait(timeout=30)
 
     def command(self, *words, check=True, **environment):
-        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=60,
+        done = subprocess.run([str(word) for word in words], capture_output=True, text=True, timeout=120,
                               env={**self.environment, **{name: str(value) for name, value in environment.items()}})
         if check and done.returncode != 0:
             raise RuntimeError(f"{words}: {done.returncode}: {done.stderr}")
@@ -166,17 +164,16 @@ class Slurm:
                 raise RuntimeError(f"waited {seconds} s for {what}; {self.logs()}")
             time.sleep(0.1)
 
-    def wait_for_end(self, number, seconds=120):
+    def wait_for_end(self, number, seconds=300):
         """Waits for a job or all tasks of an array, and returns their fields."""
         def ended():
             return all(job["JobState"] in ENDED for job in self.job(number))
         self.wait_until(ended, seconds, f"job {number} to end")
         return self.job(number)
 
-    def find_dead_nodes_after(self, seconds):
-        path = self.folder / "slurm.conf"
-        path.write_text(re.sub(r"SlurmdTimeout=\d+", f"SlurmdTimeout={seconds}", path.read_text()))
-        self.command("scontrol", "reconfigure")
+    def declare_dead(self, node):
+        """As an administrator may, or SLURM itself after SlurmdTimeout."""
+        self.command("scontrol", "update", f"NodeName={node}", "State=DOWN", "Reason=died")
 
     def kill_node(self, node):
         """All of its processes end at once, and it stays away until let_return."""

@@ -35,12 +35,26 @@ def end_by_id(process):
         pass
 
 
+def processes_with(word, program=None):
+    """Those that have it as a word of their command line, which begins with the program if one is given. What has ended has none."""
+    found = []
+    for folder in pathlib.Path("/proc").glob("[0-9]*"):
+        try:
+            words = (folder / "cmdline").read_bytes().split(b"\0")
+            if os.fsencode(word) in words and program in (None, os.fsdecode(words[0])):
+                found.append(int(folder.name))
+        except OSError:
+            continue  # gone already
+    return found
+
+
 class Running:
     """A run in the background; `ranks` are the processes of the program itself."""
 
     def __init__(self, arguments, launcher, log):
         self.launched = bool(launcher)
         self.log = log
+        self.output = str(arguments[arguments.index("--output") + 1])
         with open(log, "wb") as out:
             command = [str(part) for part in (*launcher, PROGRAM, *arguments)]
             self.process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=out)
@@ -56,6 +70,16 @@ class Running:
         for process in [*self.ranks, self.process.pid]:
             end_by_id(process)
         self.process.wait()
+        self.wait_for_ranks()
+
+    def wait_for_ranks(self):
+        """Until none is left: they may outlive their launcher for a moment, one that was just being started for as long as
+        the --timeout of the program. Until then they hold the lock of the output."""
+        deadline = time.monotonic() + 90
+        while left := processes_with(self.output):
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"ranks are left behind: {left}")
+            time.sleep(0.02)
 
     def rank(self, which):
         """The process of this rank, under mpirun."""

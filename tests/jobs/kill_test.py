@@ -15,7 +15,7 @@ import time
 import unittest
 
 from resume_support import Running, end_by_id
-from support import GOLDEN_MODEL, JobTest, make_tokens, mpirun, read_output, run
+from support import GOLDEN_MODEL, LIMIT, JobTest, make_tokens, mpirun, read_output, run
 
 KILLS, SEED = 30, int.from_bytes(os.urandom(4), "little")
 
@@ -99,12 +99,13 @@ class KillTest(JobTest):
             time.sleep(random.uniform(0.05, most))
             return
         folder = output.with_name(output.name + ".checkpoint")
-        while not folder.exists() and running.process.poll() is None:
+        deadline = time.monotonic() + LIMIT
+        while not folder.exists() and running.process.poll() is None and time.monotonic() < deadline:
             time.sleep(0.01)
         time.sleep(random.uniform(0, 0.3))
 
-    def wait_for_the_end(self, running, ranks):
-        """The launcher, and then the ranks, which may outlive it for a moment."""
+    def wait_for_the_end(self, running):
+        """The launcher, and then the ranks, which may outlive it."""
         begin, code = time.monotonic(), None
         while code is None:
             try:
@@ -117,10 +118,7 @@ class KillTest(JobTest):
                     running.kill_all()
                     self.launcher_hung += 1
                     break
-        deadline = time.monotonic() + 30
-        while any(state_of(rank) not in ("", "Z") for rank in ranks):
-            self.assertLess(time.monotonic(), deadline, "ranks are left behind")
-            time.sleep(0.02)
+        running.wait_for_ranks()
         return code
 
     def test_random_kills(self):
@@ -142,12 +140,11 @@ class KillTest(JobTest):
                 kind = random.choice(["one", "several", "all", "mpirun"]) if launcher else "all"
                 if kill_it:
                     self.wait_for_a_moment(running, output, 0.8 * seconds.get((work.name, ranks), 1.5))
-                pids = running.ranks
                 alive = running.process.poll() is None
                 if kill_it and alive:
                     self.kill_something(running, kind)
                     kills += 1
-                code = self.wait_for_the_end(running, pids)
+                code = self.wait_for_the_end(running)
                 what = f"{work.name} on {ranks} ranks, {kind}, seed {SEED}:\n{running.text()}"
                 resumed_inside += "go on from checkpoints" in running.text()
                 done = work.check(output, final=code == 0)
@@ -163,20 +160,10 @@ class KillTest(JobTest):
             inside += resumed_inside > 0
         print(f"{kills} kills, {completed} outputs completed with the right bytes, {inside} of them from inside a document; "
               f"mpirun itself hung {self.launcher_hung} times; seed {SEED}")
-        self.assertGreater(inside, 0)
 
     def left(self, output):
         """What stands beside a complete output."""
         return [p.name for p in self.folder.iterdir() if p.name.startswith(output.name) and p != output]
-
-
-def state_of(process):
-    """One letter, as in /proc; empty when it is gone."""
-    try:
-        with open(f"/proc/{process}/stat") as file:
-            return file.read().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
 
 
 if __name__ == "__main__":

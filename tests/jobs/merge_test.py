@@ -9,7 +9,7 @@ import h5py
 import numpy
 
 from resume_support import Running, count_done
-from support import BAD_INPUT, DONE, GOLDEN_MODEL, SOME_FAILED, JobTest, make_text, make_tokens, read_output, run
+from support import BAD_INPUT, DONE, GOLDEN_MODEL, LIMIT, SOME_FAILED, JobTest, make_text, make_tokens, read_output, run
 
 LENGTHS = [1, 70, 64, 65, 300, 128, 17, 700]
 WRITING = ("--max-new-tokens", 8, "--precision", "fp32", "--template", "plain", "--mode")
@@ -258,18 +258,24 @@ class RefusedTest(MergeTest):
 class IncompleteTest(MergeTest):
     def test_unfinished_shards(self):
         """One shard is killed in the middle."""
-        source = self.documents([make_tokens(4000 + i, seed=i) for i in range(40)], "long.jsonl")
-        paths = self.make_shards(2, ("embed",), source=source)
-        expected = [read_output(path)[1] for path in paths]
-        paths[1].unlink()
-        arguments = ("embed", "--model", GOLDEN_MODEL, "--input", source, "--output", paths[1], "--threads", 1, *BLOCK, "--shard", "2/2")
-        running = Running(arguments, (), self.folder / "log.txt")
-        self.addCleanup(running.kill_all)
-        while running.process.poll() is None and count_done(paths[1]) == 0:
-            time.sleep(0.01)
-        running.kill_all()
-        pending = 20 - count_done(paths[1])
-        self.assertGreater(pending, 0, "the run was over before it could be killed")
+        tokens, pending = 500, 0
+        while pending == 0:  # until a run is not over before it can be killed
+            tokens *= 2
+            self.assertLess(tokens, 100_000)
+            source = self.documents([make_tokens(tokens + i, seed=i) for i in range(40)], "long.jsonl")
+            job = ("embed", "--precision", "fp32")
+            paths = self.make_shards(2, job, source=source)
+            expected = [read_output(path)[1] for path in paths]
+            paths[1].unlink()
+            arguments = (*job, "--model", GOLDEN_MODEL, "--input", source, "--output", paths[1], "--threads", 1, *BLOCK, "--shard", "2/2")
+            running = Running(arguments, (), self.folder / "log.txt")
+            self.addCleanup(running.kill_all)
+            deadline = time.monotonic() + LIMIT
+            while running.process.poll() is None and count_done(paths[1]) == 0:
+                self.assertLess(time.monotonic(), deadline, running.text())
+                time.sleep(0.01)
+            running.kill_all()
+            pending = 20 - count_done(paths[1])
         self.refuse(*paths, words=(paths[1], f"{pending} of its 20 documents are still to do", "--allow-incomplete"))
         attributes, arrays = self.merge(*paths, "--allow-incomplete")
         self.assertEqual(attributes["complete"], 0)

@@ -23,6 +23,7 @@ class KilledUnderMpiTest(ResumeTest):
         killed = time.monotonic()
         os.kill(running.rank(which), signal.SIGKILL)
         code = running.process.wait(timeout=LIMIT)
+        running.wait_for_ranks()
         # mpirun itself notices a dead process: this must not wait for a deadline of the program.
         self.assertLess(time.monotonic() - killed, 45)
         self.assertNotEqual(code, 0)

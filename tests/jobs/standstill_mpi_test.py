@@ -16,6 +16,7 @@ class StandstillTest(StopTest):
         running = self.start(mpirun(2), "--timeout", 20)
         os.kill(running.rank(which), signal.SIGSTOP)
         self.assertEqual(running.process.wait(timeout=LIMIT), 1, running.text())
+        running.wait_for_ranks()
         said = running.text()
         self.assertEqual(said.count(" error "), 1, said)
         for word in (f"rank {which} has been silent", "document", "--timeout"):

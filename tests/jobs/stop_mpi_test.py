@@ -1,4 +1,4 @@
-"""Protects: under mpirun, USR1 stops all ranks in good order."""
+"""Protects: under mpirun, USR1 stops all ranks in good order, and a killed job goes on inside its documents."""
 
 import unittest
 
@@ -14,6 +14,10 @@ class StopUnderMpiTest(StopTest):
     def test_one_rank_that_sees_a_signal_tells_the_others(self):
         self.stop(mpirun(3), whom=lambda running: running.rank(1))
         self.check_resumed(())
+
+    def test_what_is_killed_inside_a_document_goes_on_there(self):
+        self.start(mpirun(2)).kill_all()
+        self.check_resumed(mpirun(3))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,16 @@
 // A document that goes on from the copy of a carry ends with the bits of one that was never interrupted.
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdio>
 
 #include "core/crc32c.h"
+#include "core/error.h"
+#include "core/stop.h"
 #include "tests/support/ring_corpus.h"
 #include "tests/support/small_model.h"
 
@@ -89,9 +97,68 @@ TEST_P(RestartTest, FromAnyPlaceOnAnyNumberOfRanks) {
 }
 
 TEST_P(RestartTest, TheLastCarryOfEveryRankIsCopied) {
-  const Copies copies = all_copies(everything(ring::Pool::mean), *model_, kernels_);
-  // One rank: after every block but the last of a document.
-  EXPECT_EQ(copies.size(), 10u + 0 + 7 + 0 + 2 + 5);
+  for (const int ranks : {1, 2, 3}) {
+    RingRun run = everything(ring::Pool::mean);
+    run.ranks = ranks;
+    // After every block but the last of a document.
+    EXPECT_EQ(all_copies(run, *model_, kernels_).size(), 10u + 0 + 7 + 0 + 2 + 5) << ranks << " ranks";
+  }
+}
+
+// Nobody sends copies before the signal. A process notes a signal for ever: this happens in one of its own.
+void stop_and_hand_over(RingRun run, const model::Model& model, const kernels::KernelTable& kernels, std::FILE* copies) {
+  note_stop_signals();
+  std::atomic<int> blocks = 0;
+  run.before_tokens = [&](Index, transport::Transport&) {
+    if (++blocks == 12) ::raise(SIGUSR1);
+  };
+  run.checkpoints.interval = std::chrono::hours(1);
+  run.checkpoints.on_copy = [&](const ring::CarryCopy& copy) {
+    const Index head[] = {copy.document, copy.next_token, std::ssize(copy.bytes)};
+    RR_CHECK(std::fwrite(head, sizeof head, 1, copies) == 1, "cannot write");
+    RR_CHECK(std::fwrite(copy.bytes.data(), 1, copy.bytes.size(), copies) == copy.bytes.size(), "cannot write");
+  };
+  run_corpus(corpus(), model, kernels, run);
+  RR_CHECK(std::fflush(copies) == 0, "cannot write");
+}
+
+Copies copies_of_a_stopped_run(const RingRun& run, const model::Model& model, const kernels::KernelTable& kernels) {
+  int ends[2];
+  EXPECT_EQ(::pipe(ends), 0);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      stop_and_hand_over(run, model, kernels, ::fdopen(ends[1], "wb"));
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  ::close(ends[1]);
+  std::FILE* const file = ::fdopen(ends[0], "rb");
+  Copies copies;
+  for (Index head[3]; std::fread(head, sizeof head, 1, file) == 1;) {
+    ring::CarryCopy copy{head[0], head[1], 0, std::vector<std::byte>(head[2])};
+    EXPECT_EQ(std::fread(copy.bytes.data(), 1, copy.bytes.size(), file), copy.bytes.size());
+    copies[{copy.document, copy.next_token}] = copy;
+  }
+  std::fclose(file);
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  return copies;
+}
+
+TEST_P(RestartTest, RanksThatASignalStoppedHandOverTheirCarries) {
+  RingRun run = everything(ring::Pool::mean);
+  run.ranks = 3;
+  const Copies copies = copies_of_a_stopped_run(run, *model_, kernels_);
+  EXPECT_FALSE(copies.empty());
+  std::vector<Index> begins(corpus().size(), 0);
+  for (const auto& [place, copy] : copies) begins[place.first] = std::max(begins[place.first], place.second);
+  const auto whole = run_corpus(corpus(), *model_, kernels_, everything(ring::Pool::mean));
+  for (run.ranks = 1; run.ranks <= 3; ++run.ranks) expect_same_end(whole, run, copies, begins);
 }
 
 TEST(Restart, ADocumentWithoutItsCarryIsRefused) {

@@ -16,7 +16,9 @@ readonly asan_folders=(core text checkpoint plan transport kernels model generat
 readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
 # loops in a second precision, and the same programs once more as on another CPU.
-readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform|GoldenTest.*reference_bf16|_test_avx2|without_vnni'
+# The emulator of CUDA runs every kernel test there, and golden models of every kind of generation once.
+readonly golden_emulated='GoldenTest.*/v(5_0|5_1|5_2_n|6_n|7_n).*cuda_emulated|GoldenTest.*/v(4|5_2|6|7a)_cuda_emulated_bf16'
+readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform|GoldenTest.*reference_bf16|_test_avx2|without_vnni|'$golden_emulated
 readonly tsan_folders=(core transport ring)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.

@@ -4,13 +4,15 @@ own, end together when one of them cannot go on, and leave nothing behind."""
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import unittest
 
-from support import GOLDEN_MODEL, PROGRAM, JobTest, make_model, make_tokens, mpirun, ranks_of, read_output, run
+from support import GOLDEN_MODEL, PROGRAM, JobTest, make_model, make_tokens, mpirun, ranks_of, read_output, run, write_jsonl
 
 NAME = "riverrun-weights"
 LIMIT = 180  # seconds in which a run has to get where it is awaited
@@ -54,10 +56,13 @@ def all_memory_of(process):
 
 
 class ShareWeightsTest(JobTest):
-    def setUp(self):
-        super().setUp()
-        self.model = make_model(self.folder / "large.safetensors", layers=4, channels=1024)
-        self.source = self.documents([make_tokens(20000, seed=seed) for seed in range(4)])
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.place = pathlib.Path(tempfile.mkdtemp(prefix="riverrun-test-"))
+        cls.addClassCleanup(shutil.rmtree, cls.place, ignore_errors=True)
+        cls.model = make_model(cls.place / "large.safetensors", layers=4, channels=1024)
+        cls.source = write_jsonl(cls.place / "long.jsonl", [(f"d{i}", make_tokens(20000, seed=i)) for i in range(4)])
 
     def start(self, ranks, *options):
         """Starts a job that lasts; returns mpirun."""
@@ -196,7 +201,7 @@ class ShareWeightsTest(JobTest):
         self.assertFalse((self.folder / "out.h5").exists())
 
     def tearDown(self):
-        self.assertEqual([name for name in os.listdir("/dev/shm") if "riverrun" in name], [])
+        self.assertEqual([name for name in os.listdir("/dev/shm") if NAME in name], [])
         super().tearDown()
 
 

@@ -6,6 +6,7 @@
 #include "core/log.h"
 #include "jobs/commands.h"
 #include "jobs/options.h"
+#include "jobs/run/run_lock.h"
 #include "jobs/run/run_record.h"
 
 namespace riverrun::jobs {
@@ -22,6 +23,7 @@ int run_merge(int argc, const char* const* argv) {
   std::vector<std::string> files;
   if (!parse(argc, argv, "riverrun merge --output FILE SHARD...\none output from those of the shards of a corpus", own, &files)) return 0;
   RR_CHECK_INPUT(!files.empty(), "say which files to merge; see riverrun merge --help");
+  const RunLock lock(out);
   options.attributes = {{"command", command_line(argc, argv)}, {"created", utc_now()}, {"riverrun_version", std::string(RIVERRUN_VERSION)}};
   const output::Merged merged = output::merge(out, files, options);
   log_info("wrote ", out, ": ", merged.documents, " documents from ", files.size(), " files");

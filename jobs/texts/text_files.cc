@@ -1,17 +1,14 @@
 #include "jobs/texts/text_files.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <string_view>
 #include <unordered_map>
 
 #include "core/error.h"
-#include "output/raw_file.h"
+#include "output/aside_file.h"
 #include "output/reader.h"
 #include "output/utf8.h"
 #include "text/utf8.h"
@@ -81,31 +78,6 @@ std::string content(const DocumentText& document) {
   return out;
 }
 
-// Removes what was half written when anything goes wrong.
-class Aside {
- public:
-  explicit Aside(const std::string& path) : path_(path + ".writing") {
-    if (::unlink(path_.c_str()) != 0 && errno != ENOENT) throw Error(with_errno(path_ + ": cannot remove"));
-    const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0) throw Error(with_errno(path_ + ": cannot create"));
-    ::close(descriptor);
-  }
-  ~Aside() {
-    if (!renamed_) ::unlink(path_.c_str());
-  }
-  Aside(const Aside&) = delete;
-  Aside& operator=(const Aside&) = delete;
-  void rename_to(const std::string& path) {
-    if (std::rename(path_.c_str(), path.c_str()) != 0) throw Error(with_errno(concat(path_, ": cannot rename to ", path)));
-    renamed_ = true;
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  bool renamed_ = false;
-};
-
 }  // namespace
 
 TextFiles::TextFiles(const std::string& directory, const std::vector<std::string>& ids) {
@@ -132,10 +104,8 @@ TextFiles::TextFiles(const std::string& directory, const std::vector<std::string
 
 void TextFiles::write(Index document, const DocumentText& text) const {
   const std::string bytes = content(text);
-  Aside aside(path(document));
-  output::RawFile file(aside.path());
-  file.write(std::as_bytes(std::span(bytes)), 0, "a document's text");
-  file.sync();  // else a power failure could leave the name with an empty file
+  output::AsideFile aside(path(document) + ".writing");
+  aside.file().write(std::as_bytes(std::span(bytes)), 0, "a document's text");
   aside.rename_to(path(document));
 }
 
@@ -167,6 +137,7 @@ void TextFiles::write_all(const std::string& output) const {
     write(d, texts[d]);
     texts[d] = {};
   }
+  if (!paths_.empty()) output::sync_directory_of(paths_.front());
 }
 
 }  // namespace riverrun::jobs

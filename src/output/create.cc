@@ -1,16 +1,12 @@
 // Writer::create: the one time a file's metadata is written.
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
-#include <cstdio>
 #include <filesystem>
 #include <functional>
 #include <map>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "output/aside_file.h"
 #include "output/create.h"
 #include "output/hdf5_file.h"
 #include "output/metadata.h"
@@ -24,32 +20,6 @@ namespace fs = std::filesystem;
 
 constexpr Index kUnset = 0x7269766572727565;  // `complete` until it has been found in the file
 constexpr std::size_t kBufferBytes = std::size_t{1} << 20;
-
-// Removes the half-made file when anything goes wrong.
-class Creating {
- public:
-  explicit Creating(std::string path) : path_(std::move(path)) {
-    if (std::remove(path_.c_str()) == 0) log_warning(path_, ": left behind by an earlier run, replaced");
-    const int descriptor = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-    if (descriptor < 0) throw InputError(with_errno(path_ + ": cannot create"));
-    ::close(descriptor);
-  }
-  ~Creating() {
-    if (!renamed_) std::remove(path_.c_str());
-  }
-  void rename_to(const std::string& final_path) {
-    if (std::rename(path_.c_str(), final_path.c_str()) != 0) {
-      throw Error(with_errno(concat(path_, ": cannot rename to ", final_path)));
-    }
-    renamed_ = true;
-    sync_directory_of(final_path);
-  }
-  const std::string& path() const { return path_; }
-
- private:
-  std::string path_;
-  bool renamed_ = false;
-};
 
 void check_place(const std::string& path, bool replace) {
   std::error_code ignored;
@@ -125,27 +95,26 @@ void check_all_pending(const RawFile& file, const std::vector<Dataset>& datasets
 }
 
 // What is not written by `fill`, and starts as the zeros of fresh blocks, stays zero.
-void write_data(const std::string& path, const std::vector<Dataset>& datasets, Index complete, const Fill& fill) {
-  RawFile file(path);
+void write_data(RawFile& file, const std::vector<Dataset>& datasets, Index complete, const Fill& fill) {
   const Index end = file.size() + seal_bytes(datasets);
   file.reserve(end);
   fill(file, datasets);
   const Index flag = find_complete_flag(file, datasets, kUnset);
-  RR_CHECK(flag >= 0, path, ": this HDF5 library encodes attributes in a way that is not known here");
+  RR_CHECK(flag >= 0, file.path(), ": this HDF5 library encodes attributes in a way that is not known here");
   write_complete_flag(file, flag, complete);
   write_seal(file, datasets, flag, end);
-  file.sync();
 }
 
 }  // namespace
 
 void create_file(const std::string& path, const Layout& layout, Index complete, bool replace, const Fill& fill) {
   check_place(path, replace);
-  Creating creating(path + ".creating");
-  write_data(creating.path(), write_metadata(creating.path(), layout), complete, fill);
+  AsideFile creating(path + ".creating");
+  write_data(creating.file(), write_metadata(creating.path(), layout), complete, fill);
   const Writer made(creating.path());  // reads the schema back through HDF5
   check_place(path, replace);
   creating.rename_to(path);
+  sync_directory_of(path);
 }
 
 void Writer::create(const std::string& path, const FileSpec& spec, bool replace) {

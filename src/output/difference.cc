@@ -1,7 +1,6 @@
 #include "output/difference.h"
 
 #include <algorithm>
-#include <array>
 
 #include "core/error.h"
 #include "output/utf8.h"
@@ -13,13 +12,7 @@ constexpr const char* kInputChecksum = "input_crc32c";  // of all token ids: wha
 
 // Compared elsewhere, or not at all.
 bool is_left_out(const std::string& name) {
-  constexpr std::array<const char*, 5> kNames = {"command", "created", "model_path", "riverrun_version", kInputChecksum};
-  return std::find(kNames.begin(), kNames.end(), name) != kNames.end();
-}
-
-std::string words(const Attribute* attribute) {
-  if (!attribute) return "nothing";
-  return std::visit([](const auto& value) { return concat(value); }, attribute->value);
+  return tells_only_of_the_run(name) || name == kInputChecksum || name == "schema" || name == "complete";
 }
 
 std::string shape_of(const Dataset& dataset) {
@@ -35,13 +28,13 @@ std::string attribute_difference(const Reader& existing, const FileSpec& wanted)
     if (is_left_out(attribute.name)) continue;
     const Attribute* before = existing.attribute(attribute.name);
     const bool same = before && before->value == stored(attribute).value;
-    if (!same) return concat(attribute.name, " was ", words(before), " and would now be ", words(&attribute));
+    if (!same) return concat(attribute.name, " was ", words_for(before), " and would now be ", words_for(&attribute));
   }
   for (const auto& before : existing.attributes()) {
-    if (is_left_out(before.name) || before.name == "schema" || before.name == "complete") continue;
+    if (is_left_out(before.name)) continue;
     const bool known =
         std::any_of(now.begin(), now.end(), [&](const auto& a) { return a.name == before.name; });
-    if (!known) return concat(before.name, " was ", words(&before), " and would now be left out");
+    if (!known) return concat(before.name, " was ", words_for(&before), " and would now be left out");
   }
   return "";
 }

@@ -1,7 +1,6 @@
 #include "output/merge_inputs.h"
 
 #include <algorithm>
-#include <array>
 #include <numeric>
 #include <string_view>
 #include <unordered_map>
@@ -11,11 +10,6 @@
 
 namespace riverrun::output {
 namespace {
-
-std::string words(const Attribute* attribute) {
-  if (!attribute) return "nothing";
-  return std::visit([](const auto& value) { return concat(value); }, attribute->value);
-}
 
 // Texts may have room for the longest one of their file.
 bool same_kind(const Dataset& a, const Dataset& b) {
@@ -73,7 +67,7 @@ void check_same_attributes(const MergeInput& one, const MergeInput& other) {
   const auto compare = [&](const std::string& name) {
     const Attribute *a = one.attribute(name), *b = other.attribute(name);
     RR_CHECK_INPUT(describes_a_run(name) || name == "complete" || (a && b && a->value == b->value),
-                   "cannot merge: ", name, " is ", words(a), " in ", one.path, " and ", words(b), " in ",
+                   "cannot merge: ", name, " is ", words_for(a), " in ", one.path, " and ", words_for(b), " in ",
                    other.path);
   };
   for (const MergeInput* input : {&one, &other}) {
@@ -150,9 +144,7 @@ const Attribute* MergeInput::attribute(const std::string& name) const {
 }
 
 bool describes_a_run(const std::string& attribute) {
-  constexpr std::array<std::string_view, 7> kNames = {
-      "command", "created", "model_path", "riverrun_version", "shard", "states_path", "input_crc32c"};
-  return std::ranges::find(kNames, attribute) != kNames.end();
+  return tells_only_of_the_run(attribute) || attribute == "shard" || attribute == "states_path" || attribute == "input_crc32c";
 }
 
 std::vector<MergeInput> open_inputs(const std::vector<std::string>& paths, bool allow_incomplete) {

@@ -26,6 +26,15 @@ constexpr std::size_t kMostPerCall = std::size_t{1} << 30;  // Linux moves less 
                      " bytes are free there); make room, then run again with --resume"));
 }
 
+// fsync or fdatasync, again when a signal breaks it off.
+int repeated(int (*sync)(int), int descriptor) {
+  int result = -1;
+  do {
+    result = sync(descriptor);
+  } while (result != 0 && errno == EINTR);
+  return result;
+}
+
 }  // namespace
 
 RawFile::RawFile(const std::string& path, int flags, const char* doing)
@@ -89,11 +98,11 @@ void RawFile::read(std::span<std::byte> bytes, Index offset, const std::string& 
 }
 
 void RawFile::sync_data() {
-  if (::fdatasync(descriptor_) != 0) fail(path_, "bring its rows to the disk");
+  if (repeated(::fdatasync, descriptor_) != 0) fail(path_, "bring its rows to the disk");
 }
 
 void RawFile::sync() {
-  if (::fsync(descriptor_) != 0) fail(path_, "bring the file to the disk");
+  if (repeated(::fsync, descriptor_) != 0) fail(path_, "bring the file to the disk");
 }
 
 void RawFile::reserve(Index bytes) {
@@ -123,7 +132,7 @@ void sync_directory_of(const std::string& path) {
   const std::string directory = parent.empty() ? "." : parent.string();
   const int descriptor = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (descriptor < 0) fail(directory, "open the directory");
-  const int result = ::fsync(descriptor);
+  const int result = repeated(::fsync, descriptor);
   const int error = errno;
   ::close(descriptor);
   errno = error;

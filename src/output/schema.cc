@@ -269,6 +269,15 @@ Index payload_bytes(const FileSpec& spec) {
   return sum;
 }
 
+bool tells_only_of_the_run(std::string_view attribute) {
+  return attribute == "command" || attribute == "created" || attribute == "model_path" || attribute == "riverrun_version";
+}
+
+std::string words_for(const Attribute* attribute) {
+  if (!attribute) return "nothing";
+  return std::visit([](const auto& value) { return concat(value); }, attribute->value);
+}
+
 std::vector<Index> score_offsets(const std::vector<Index>& tokens) {
   std::vector<Index> offsets(tokens.size() + 1, 0);
   std::partial_sum(tokens.begin(), tokens.end(), offsets.begin() + 1);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -31,6 +32,12 @@ struct Attribute {
   std::string name;
   std::variant<std::string, Index, double> value;
 };
+
+// Attributes that say from where, when and how a run was started: what it gives does not depend on them.
+bool tells_only_of_the_run(std::string_view attribute);
+
+// Its value for a message; "nothing" for null.
+std::string words_for(const Attribute* attribute);
 
 enum class Element : std::uint8_t { text, u8, i32, i64, f16, f32, f64, other };
 

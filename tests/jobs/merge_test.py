@@ -1,5 +1,6 @@
 """Protects: shards of a corpus, merged, are the file of one run over all of it; merge refuses what does not belong together."""
 
+import fcntl
 import gzip
 import shutil
 import time
@@ -228,6 +229,16 @@ class RefusedTest(MergeTest):
         done = run("merge", "--output", paths[0], *paths, "--overwrite")
         self.assertEqual(done.code, BAD_INPUT)
         self.assertEqual(paths[0].read_bytes(), before)
+
+    def test_a_second_program_for_the_same_output(self):
+        paths = self.make_shards(2, JOBS["score"])
+        lock = self.folder / "merged.h5.lock"
+        with lock.open("w") as held:
+            held.write("host here\nprocess 12\nsince 2026-01-01T00:00:00Z\n")
+            held.flush()
+            fcntl.flock(held, fcntl.LOCK_EX)
+            self.refuse(*paths, words=("is being written by process 12",))
+        lock.unlink()
 
     def test_files_that_are_no_shards(self):
         path = self.make_shards(2, ("embed",))[0]

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "output/create.h"
 #include "output/reader.h"
 #include "output/writer.h"
 #include "sample.h"
@@ -37,6 +38,17 @@ TEST(Create, LeavesOneFileAndReplacesWhatACrashLeftBehind) {
   for ([[maybe_unused]] const auto& entry : std::filesystem::directory_iterator(folder.path())) ++files;
   EXPECT_EQ(files, 1);
   EXPECT_EQ(Reader(path).documents(), 3);
+}
+
+TEST(Create, WhatAnotherProcessMakesUnderTheSameNameIsNotTakenForTheFile) {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("out.h5"), aside = path + ".creating";
+  Writer::create(folder.file("other.h5"), embeddings_spec(9, 2));
+  const auto fill = [&](RawFile&, const std::vector<Dataset>&) { std::filesystem::rename(folder.file("other.h5"), aside); };
+  const FileSpec spec = embeddings_spec(3, 2);
+  const std::string error = error_of([&] { create_file(path, {spec.job, spec.attributes, datasets_of(spec)}, 0, false, fill); });
+  EXPECT_NE(error.find("was removed or replaced"), std::string::npos) << error;
+  EXPECT_FALSE(std::filesystem::exists(path));
 }
 
 TEST(Create, SaysWhyAPlaceCannotBeUsed) {

@@ -14,7 +14,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
-#include "core/stop.h"
+#include "jobs/run/run_record.h"
 
 namespace riverrun::jobs {
 
@@ -36,15 +36,6 @@ std::string host_name() {
   return host.data();
 }
 
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  std::array<char, 32> text{};
-  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text.data();
-}
-
 // "name value" on each line.
 using Holder = std::map<std::string, std::string>;
 
@@ -58,11 +49,25 @@ Holder this_run() {
   return holder;
 }
 
-Holder read_holder(int descriptor) {
+// "" also when it cannot be read.
+std::string text_of(int descriptor) {
   std::array<char, 4096> text{};
   const auto size = ::pread(descriptor, text.data(), text.size(), 0);
+  return {text.data(), size > 0 ? static_cast<std::size_t>(size) : 0};
+}
+
+// What the file of that name says now, to whichever node wrote it.
+std::string text_of(const std::string& path) {
+  const int descriptor = ::open(path.c_str(), O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor < 0) return "";
+  std::string text = text_of(descriptor);
+  ::close(descriptor);
+  return text;
+}
+
+Holder parse_holder(const std::string& text) {
   Holder holder;
-  std::istringstream lines(std::string(text.data(), size > 0 ? static_cast<std::size_t>(size) : 0));
+  std::istringstream lines(text);
   for (std::string name, value; lines >> name && std::getline(lines >> std::ws, value);) holder[name] = value;
   return holder;
 }
@@ -100,11 +105,6 @@ void refuse(const std::string& path, const Holder& holder) {
                           "; wait for it to end, or stop it (its lock is ", path, ")"));
 }
 
-void sleep_or_stop(const std::string& path) {
-  if (stop_requested()) throw Error(concat("stopped on a signal while waiting for ", path, "; run the same command again"), ExitCode::stopped);
-  std::this_thread::sleep_for(kPoll);
-}
-
 }  // namespace
 
 RunLock::RunLock(const std::string& output, RunLockTimes times) : path_(output + ".lock"), times_(times) {
@@ -127,16 +127,26 @@ RunLock::~RunLock() {
   changed_.notify_all();
   thread_.join();
   // While it is still locked, so that whoever opened it meanwhile finds it gone and looks again.
-  if (::unlink(path_.c_str()) != 0 && errno != ENOENT) log_warning(with_errno("cannot remove " + path_));
+  if (text_of(path_) == holder_ && ::unlink(path_.c_str()) != 0 && errno != ENOENT) log_warning(with_errno("cannot remove " + path_));
   ::close(descriptor_);
+}
+
+// False when someone has just removed it.
+bool RunLock::open_file() {
+  if (descriptor_ >= 0) ::close(descriptor_);
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  made_ = descriptor_ >= 0;
+  if (made_) return true;
+  if (errno != EEXIST) throw InputError(with_errno(path_ + ": cannot create the lock of this run"));
+  descriptor_ = ::open(path_.c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC);
+  if (descriptor_ < 0 && errno != ENOENT) throw InputError(with_errno(path_ + ": cannot open the lock of this run"));
+  return descriptor_ >= 0;
 }
 
 // False when another process has it.
 bool RunLock::try_lock() {
   while (true) {
-    if (descriptor_ >= 0) ::close(descriptor_);
-    descriptor_ = ::open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) throw InputError(with_errno(path_ + ": cannot create the lock of this run"));
+    if (!open_file()) continue;
     int result = -1;
     do {
       result = ::flock(descriptor_, LOCK_EX | LOCK_NB);
@@ -144,6 +154,7 @@ bool RunLock::try_lock() {
     if (result != 0 && errno == EWOULDBLOCK) return false;
     if (result != 0 && errno != ENOSYS && errno != EOPNOTSUPP && errno != ENOLCK) throw Error(with_errno(path_ + ": cannot lock"));
     if (result != 0) log_warning(with_errno(path_ + ": this file system has no locks, so only the time of the file tells of other runs"));
+    kernel_locked_ = result == 0;
     // Its holder may have removed it between the two calls.
     struct stat named{};
     const struct stat locked = status_of(descriptor_, path_);
@@ -156,18 +167,23 @@ void RunLock::wait_for_earlier_run() {
   const auto deadline = Clock::now() + times_.requeued;
   bool told = false;
   do {
-    const Holder holder = read_holder(descriptor_);
+    const Holder holder = parse_holder(text_of(descriptor_));
     if (!is_earlier_run(holder, mine) || Clock::now() >= deadline) refuse(path_, holder);
     if (!told) log_info("waiting for the earlier run of this job to end: ", words_for(holder));
     told = true;
-    sleep_or_stop(path_);
+    std::this_thread::sleep_for(kPoll);
   } while (!try_lock());
 }
 
 // The lock is ours as far as this node's kernel knows.
 void RunLock::watch_other_node() {
-  const Holder holder = read_holder(descriptor_);
-  if (holder.empty() || value_of(holder, "host") == host_name()) return;
+  if (made_) return;
+  const std::string text = text_of(descriptor_);
+  const Holder holder = parse_holder(text);
+  // An empty one: its maker has not come to say who it is, or never will.
+  RR_CHECK_INPUT(text.empty() || (holder.contains("host") && holder.contains("process")), path_,
+                 ": is not a lock of riverrun, which needs this name; move that file away");
+  if (kernel_locked_ && value_of(holder, "host") == host_name()) return;
   const timespec first = status_of(descriptor_, path_).st_mtim;
   if (std::chrono::seconds(std::time(nullptr) - first.tv_sec) > times_.surely_dead) return;
   log_info("waiting ", times_.watch.count() / 1000.0, " s to see whether ", words_for(holder), " still runs");
@@ -176,31 +192,39 @@ void RunLock::watch_other_node() {
   auto quiet_since = Clock::now();
   const auto deadline = Clock::now() + times_.requeued;
   while (Clock::now() - quiet_since < times_.watch) {
-    sleep_or_stop(path_);
+    std::this_thread::sleep_for(kPoll);
     struct stat named{};
     if (::stat(path_.c_str(), &named) != 0) {  // it has ended in good order
-      if (errno != ENOENT || !try_lock()) refuse(path_, holder);
+      if (errno != ENOENT || !try_lock() || !made_) refuse(path_, parse_holder(text_of(path_)));
       return;
     }
     if (same_time(named.st_mtim, seen)) continue;
-    if (!is_earlier_run(holder, mine) || Clock::now() >= deadline) refuse(path_, holder);
+    if (!is_earlier_run(holder, mine) || Clock::now() >= deadline) refuse(path_, parse_holder(text_of(path_)));
     seen = named.st_mtim;
     quiet_since = Clock::now();
   }
 }
 
-void RunLock::write_holder() const {
-  std::string text;
-  for (const auto& [name, value] : this_run()) text += name + " " + value + "\n";
-  const bool written = ::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, text.data(), text.size(), 0) == std::ssize(text) &&
+void RunLock::write_holder() {
+  for (const auto& [name, value] : this_run()) holder_ += name + " " + value + "\n";
+  const bool written = ::ftruncate(descriptor_, 0) == 0 && ::pwrite(descriptor_, holder_.data(), holder_.size(), 0) == std::ssize(holder_) &&
                        ::fsync(descriptor_) == 0;
   if (!written) throw Error(with_errno(path_ + ": cannot write who runs"));
+}
+
+// Two runs would write one output: this one, which the other took for dead, ends at once and leaves everything as it is.
+void RunLock::end_if_taken_over() const {
+  const std::string now = text_of(path_);
+  if (now.empty() || now == holder_) return;
+  log_error(path_, ": this run stood still for so long that another one has taken over its output: ", words_for(parse_holder(now)));
+  std::_Exit(static_cast<int>(ExitCode::failed));
 }
 
 void RunLock::beat() {
   std::unique_lock lock(mutex_);
   bool told = false;
   while (!changed_.wait_for(lock, times_.beat, [this] { return ending_; })) {
+    end_if_taken_over();
     if (::futimens(descriptor_, nullptr) == 0 || told) continue;
     log_warning(with_errno(path_ + ": cannot be touched, so runs on other nodes may take this one for dead"));
     told = true;

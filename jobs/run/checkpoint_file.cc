@@ -1,13 +1,11 @@
 #include "jobs/run/checkpoint_file.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <array>
-#include <cstdio>
+#include <cerrno>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -17,7 +15,7 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/log.h"
-#include "output/raw_file.h"
+#include "output/aside_file.h"
 
 namespace riverrun::jobs {
 
@@ -43,17 +41,16 @@ std::uint32_t own_crc(const Header& header, const std::string& identity) {
   return crc32c(bytes_of(identity), crc32c(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, own_crc))));
 }
 
-struct Contents {
+struct Start {
   Header header;
   std::string identity;
-  std::vector<std::byte> carry;
 };
 
-// InputError for a file that is not whole.
-Contents read_file(const std::string& path) {
-  const auto file = output::RawFile::for_reading(path);
-  Contents contents;
-  Header& header = contents.header;
+// All but the carry. InputError for a file that is not whole.
+Start read_start(const output::RawFile& file) {
+  const std::string& path = file.path();
+  Start start;
+  Header& header = start.header;
   file.read(std::as_writable_bytes(std::span(&header, 1)), 0, "the header");
   RR_CHECK_INPUT(std::equal(kMagic.begin(), kMagic.end() - 1, header.magic.begin()), path, ": is no checkpoint of riverrun");
   RR_CHECK_INPUT(header.magic == kMagic, path, ": is a checkpoint of another version of riverrun");
@@ -61,13 +58,17 @@ Contents read_file(const std::string& path) {
   RR_CHECK_INPUT(header.identity_bytes >= 0 && header.identity_bytes <= kMostIdentityBytes && header.carry_bytes >= 0 &&
                      header.carry_bytes <= size && Index{sizeof header} + header.identity_bytes + header.carry_bytes == size,
                  path, ": is damaged: ", size, " bytes are not what its header says");
-  contents.identity.resize(static_cast<std::size_t>(header.identity_bytes));
-  file.read(std::as_writable_bytes(std::span(contents.identity)), sizeof header, "the identity");
-  RR_CHECK_INPUT(header.own_crc == own_crc(header, contents.identity), path, ": is damaged: its header does not match its checksum");
-  contents.carry.resize(static_cast<std::size_t>(header.carry_bytes));
-  file.read(contents.carry, Index{sizeof header} + header.identity_bytes, "the carry");
-  RR_CHECK_INPUT(header.carry_crc == crc32c(contents.carry), path, ": is damaged: its carry does not match its checksum");
-  return contents;
+  start.identity.resize(static_cast<std::size_t>(header.identity_bytes));
+  file.read(std::as_writable_bytes(std::span(start.identity)), sizeof header, "the identity");
+  RR_CHECK_INPUT(header.own_crc == own_crc(header, start.identity), path, ": is damaged: its header does not match its checksum");
+  return start;
+}
+
+std::vector<std::byte> read_carry(const output::RawFile& file, const Header& header) {
+  std::vector<std::byte> carry(static_cast<std::size_t>(header.carry_bytes));
+  file.read(carry, Index{sizeof header} + header.identity_bytes, "the carry");
+  RR_CHECK_INPUT(header.carry_crc == crc32c(carry), file.path(), ": is damaged: its carry does not match its checksum");
+  return carry;
 }
 
 // The name of the first line in which they differ.
@@ -81,23 +82,12 @@ std::string first_difference(const std::string& a, const std::string& b) {
   return (x.empty() ? y : x).substr(0, (x.empty() ? y : x).find('='));
 }
 
-void check_is_of(const std::string& path, const Contents& contents, const CheckpointFolder::Document& document, const std::string& identity) {
-  const Header& header = contents.header;
-  RR_CHECK_INPUT(contents.identity == identity, path, ": is of another run (", first_difference(contents.identity, identity), " differs)");
+void check_is_of(const std::string& path, const Start& start, const CheckpointFolder::Document& document, const std::string& identity) {
+  const Header& header = start.header;
+  RR_CHECK_INPUT(start.identity == identity, path, ": is of another run (", first_difference(start.identity, identity), " differs)");
   RR_CHECK_INPUT(header.document == document.number && header.id_crc == Index{crc32c(bytes_of(document.id))} && header.tokens == document.tokens &&
                      header.next_token > 0 && header.next_token < document.tokens,
                  path, ": is of another document");
-}
-
-void write_file(const std::string& path, const Contents& contents) {
-  const int descriptor = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor < 0) throw Error(with_errno(path + ": cannot create"));
-  ::close(descriptor);
-  output::RawFile file(path);
-  file.write(std::as_bytes(std::span(&contents.header, 1)), 0, "the header");
-  file.write(bytes_of(contents.identity), sizeof(Header), "the identity");
-  file.write(contents.carry, Index{sizeof(Header)} + std::ssize(contents.identity), "the carry");
-  file.sync();
 }
 
 void remove_file(const std::string& path) {
@@ -118,10 +108,11 @@ std::vector<std::string> our_files(const std::string& folder) {
 }  // namespace
 
 std::string checkpoint_identity(const output::Reader& output) {
-  constexpr std::array kNotCompared = {"command", "complete", "model_path", "riverrun_version"};
   std::string identity;
   for (const output::Attribute& attribute : output.attributes()) {
-    if (std::ranges::find(kNotCompared, attribute.name) != kNotCompared.end()) continue;
+    // When it was created tells the output from others that were made alike.
+    const bool compared = attribute.name == "created" || !output::tells_only_of_the_run(attribute.name);
+    if (!compared || attribute.name == "complete") continue;
     std::string value = std::visit([](const auto& v) { return concat(v); }, attribute.value);
     std::ranges::replace(value, '\n', ' ');
     identity += attribute.name + "=" + value + "\n";
@@ -137,15 +128,17 @@ std::set<Index> CheckpointFolder::documents() const {
   return documents;
 }
 
-Index CheckpointFolder::find(const Document& document, const std::string& identity) const {
-  Index furthest = 0;
+CheckpointFolder::Place CheckpointFolder::find(const Document& document, const std::string& identity) const {
+  Place furthest;
   for (const char* ending : kEndings) {
     const std::string path = file(document.number, ending);
     if (!fs::exists(path)) continue;
     try {
-      const Contents contents = read_file(path);
-      check_is_of(path, contents, document, identity);
-      furthest = std::max(furthest, contents.header.next_token);
+      const auto found = output::RawFile::for_reading(path);
+      const Start start = read_start(found);
+      check_is_of(path, start, document, identity);
+      read_carry(found, start.header);
+      if (start.header.next_token > furthest.next_token) furthest = {start.header.next_token, start.header.own_crc};
     } catch (const Error& error) {
       log_warning(error.what(), "; it is not used");
     }
@@ -153,44 +146,44 @@ Index CheckpointFolder::find(const Document& document, const std::string& identi
   return furthest;
 }
 
-std::vector<std::byte> CheckpointFolder::read(Index document, Index next_token) const {
+std::vector<std::byte> CheckpointFolder::read(Index document, Place place) const {
   std::string trouble;
   for (const char* ending : kEndings) {
     try {
-      Contents contents = read_file(file(document, ending));
-      if (contents.header.document == document && contents.header.next_token == next_token) return std::move(contents.carry);
-    } catch (const InputError& error) {
+      const auto found = output::RawFile::for_reading(file(document, ending));
+      const Header header = read_start(found).header;
+      if (header.document == document && header.next_token == place.next_token && header.own_crc == place.crc) return read_carry(found, header);
+    } catch (const Error& error) {
       trouble += concat("; ", error.what());
     }
   }
-  throw Error(concat(path_, ": the checkpoint of document ", document, " at token ", next_token, ", which rank 0 has found, is not there", trouble));
+  throw Error(concat(path_, ": the checkpoint of document ", document, " at token ", place.next_token, ", which rank 0 has found, is not there", trouble));
 }
 
 void CheckpointFolder::write(const Document& document, const std::string& identity, const ring::CarryCopy& copy) {
   if (::mkdir(path_.c_str(), 0777) == 0) output::sync_directory_of(path_);
   else if (errno != EEXIST) throw Error(with_errno(path_ + ": cannot create the folder"));
-  Contents contents{{kMagic, document.number, Index{crc32c(bytes_of(document.id))}, document.tokens, copy.next_token, std::ssize(identity),
-                     std::ssize(copy.bytes), copy.crc, 0}, identity, copy.bytes};
-  contents.header.own_crc = own_crc(contents.header, identity);
-  // The one that is not the furthest: a damaged or foreign one first of all.
+  // The one that is not the furthest, or that find() did not take: the one that it took does not reach as far as this copy.
   Index reached[2] = {-1, -1};
   for (int i = 0; i < 2; ++i) {
     try {
-      const Contents old = read_file(file(document.number, kEndings[i]));
-      check_is_of(file(document.number, kEndings[i]), old, document, identity);
-      reached[i] = old.header.next_token;
-    } catch (const InputError&) {  // not there, or named already when the run began
+      const auto old = output::RawFile::for_reading(file(document.number, kEndings[i]));
+      const Start start = read_start(old);
+      check_is_of(old.path(), start, document, identity);
+      if (start.header.next_token < copy.next_token) reached[i] = start.header.next_token;
+    } catch (const Error&) {  // not there, or named already when the run began
     }
   }
-  const std::string aside = file(document.number, kAside), target = file(document.number, kEndings[reached[1] < reached[0] ? 1 : 0]);
-  try {
-    write_file(aside, contents);
-    if (std::rename(aside.c_str(), target.c_str()) != 0) throw Error(with_errno(concat(aside, ": cannot rename to ", target)));
-    output::sync_directory_of(target);
-  } catch (...) {
-    remove_file(aside);
-    throw;
-  }
+  Header header{kMagic, document.number, Index{crc32c(bytes_of(document.id))}, document.tokens, copy.next_token, std::ssize(identity),
+                std::ssize(copy.bytes), copy.crc, 0};
+  header.own_crc = own_crc(header, identity);
+  const std::string target = file(document.number, kEndings[reached[1] < reached[0] ? 1 : 0]);
+  output::AsideFile aside(file(document.number, kAside));
+  aside.file().write(std::as_bytes(std::span(&header, 1)), 0, "the header");
+  aside.file().write(bytes_of(identity), sizeof header, "the identity");
+  aside.file().write(copy.bytes, Index{sizeof header} + std::ssize(identity), "the carry");
+  aside.rename_to(target);
+  output::sync_directory_of(target);
 }
 
 void CheckpointFolder::remove(Index document) const {

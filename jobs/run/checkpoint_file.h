@@ -10,6 +10,7 @@
 //   the carry, as ring::Carry::store() gives it
 #pragma once
 
+#include <cstdint>
 #include <set>
 #include <string>
 #include <vector>
@@ -35,16 +36,23 @@ class CheckpointFolder {
   explicit CheckpointFolder(const std::string& output) : path_(output + ".checkpoint") {}
   const std::string& path() const { return path_; }
 
+  // Where a document can go on: the first token to read, 0 for the beginning; and what tells the file from all others.
+  struct Place {
+    Index next_token = 0;
+    std::uint32_t crc = 0;  // of its header, which covers the carry's checksum, the document and the identity
+  };
+
   // Those that it has files of.
   std::set<Index> documents() const;
-  // The furthest place from which the document can go on: the first token to read; 0: the beginning. Each file that is damaged
-  // or of another run is named in a warning, and not used.
-  Index find(const Document& document, const std::string& identity) const;
-  // The carry to go on from at `next_token`, as find() gave it, there or on another rank. Error when it is gone or damaged.
-  std::vector<std::byte> read(Index document, Index next_token) const;
+  // The furthest place from which the document can go on. Each file that is damaged or of another run is named in a warning,
+  // and not used.
+  Place find(const Document& document, const std::string& identity) const;
+  // The carry to go on from, as find() gave its place, there or on another rank. Error when it is gone or damaged.
+  std::vector<std::byte> read(Index document, Place place) const;
 
-  // Replaces the older of the document's files. When it returns, the new one is on the disk. Error when that failed; then both
-  // are as they were.
+  // Replaces the older of the document's files; of those that find() would take, none may reach as far as the copy. When it
+  // returns, the new one is on the disk. Error when that failed; then both are as they were, or the new one has its name and
+  // may be gone after a power failure.
   void write(const Document& document, const std::string& identity, const ring::CarryCopy& copy);
   void remove(Index document) const;
   // Everything that riverrun has put there, and the folder. A warning when something else is in it.

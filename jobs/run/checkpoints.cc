@@ -1,6 +1,5 @@
 #include "jobs/run/checkpoints.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "core/error.h"
@@ -40,6 +39,7 @@ void Checkpoints::take(ring::CarryCopy copy) {
     if (failure_) std::rethrow_exception(failure_);
     queued = task_bytes_;
   }
+  if (document < std::ssize(closed_) && closed_[document]) return;
   if (const auto at = pushed_.find(document); at != pushed_.end() && token <= at->second) return;
   if (waiting_bytes_ + queued + bytes > kMostBytes) {
     if (!told_full_) log_warning("the checkpoints of more than ", kMostBytes >> 20, " MiB wait to be written; some are left out");
@@ -64,25 +64,29 @@ void Checkpoints::reached(Index document, Index next_token) {
   carries.erase(carries.begin(), end);
 }
 
-void Checkpoints::drop(Index document) {
+void Checkpoints::close(Index document) {
   const auto found = waiting_.find(document);
   if (found != waiting_.end()) {
     for (const auto& [token, copy] : found->second) waiting_bytes_ -= std::ssize(copy.bytes);
     waiting_.erase(found);
   }
   reached_.erase(document);
+  if (document >= std::ssize(closed_)) closed_.resize(static_cast<std::size_t>(document) + 1);
+  closed_[document] = true;
+}
+
+void Checkpoints::drop(Index document) {
+  close(document);
   if (pushed_.erase(document) > 0) push({{document, 0, 0, {}}, {}});
 }
 
 void Checkpoints::flush() {
-  std::unique_lock lock(mutex_);
-  changed_.wait(lock, [this] { return (tasks_.empty() && !busy_) || failure_; });
-  if (failure_) std::rethrow_exception(failure_);
-}
-
-Index Checkpoints::written() const {
-  std::lock_guard lock(mutex_);
-  return written_;
+  {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return (tasks_.empty() && !busy_) || failure_; });
+    if (failure_) std::rethrow_exception(failure_);
+  }
+  sync_output();  // marks that have come since
 }
 
 std::set<Index> Checkpoints::documents() const {
@@ -132,9 +136,9 @@ void Checkpoints::sync_output() const {
 }
 
 void Checkpoints::do_tasks(std::vector<Task> tasks) {
-  const bool writes = std::any_of(tasks.begin(), tasks.end(), [](const Task& task) { return !task.copy.bytes.empty(); });
-  // Through a descriptor of this thread's own: Linux tells a failed sync once to each, and the writer must hear of it too.
-  if (writes) sync_output();
+  // The rows before a carry, and the mark of a document whose files go. Through a descriptor of this thread's own: Linux tells
+  // a failed sync once to each, and the writer must hear of it too.
+  sync_output();
   for (const Task& task : tasks) {
     const Index document = task.copy.document;
     if (task.copy.bytes.empty()) {
@@ -152,7 +156,6 @@ void Checkpoints::do_tasks(std::vector<Task> tasks) {
     }
     std::lock_guard lock(mutex_);
     on_disk_.insert(document);
-    ++written_;
   }
 }
 

@@ -20,7 +20,7 @@ namespace riverrun::jobs {
 
 class Checkpoints {
  public:
-  // `describe` says what is known of a document; called from the constructor's thread.
+  // `describe` says what is known of a document; called from the thread that calls take() and reached().
   Checkpoints(const std::string& output, std::string identity, std::function<CheckpointFolder::Document(Index)> describe);
   ~Checkpoints();  // what is still to be written is dropped
   Checkpoints(const Checkpoints&) = delete;
@@ -28,18 +28,19 @@ class Checkpoints {
 
   // The document goes on from a carry that an earlier run left.
   void resumed(Index document, Index next_token);
-  // A carry behind a slice. Throws what the thread ran into: the output could not be synced.
+  // A carry behind a slice; that of a closed document is let go. Throws what the thread ran into: the output could not be synced.
   void take(ring::CarryCopy copy);
   // All results of the document's tokens before `next_token` have been handed to the output, and texts too.
   void reached(Index document, Index next_token);
-  // Whether drop() has something to remove: only then need the document's mark be on the disk first.
+  // Whether the document has files: only then must its mark be in the output before drop().
   bool has(Index document) const { return pushed_.contains(document); }
-  // The document is marked on the disk: it needs no checkpoint any more.
+  // The document can have no more checkpoints: carries of it that wait, or come later, are let go. Its files stay.
+  void close(Index document);
+  // Closes the document, and removes its files when its mark, which is in the output, is on the disk, too.
   void drop(Index document);
-  // Waits until all that may be written is on the disk.
+  // Waits until all that may be written, and the output, are on the disk.
   void flush();
-  // Carries written so far, and documents that can go on from one now.
-  Index written() const;
+  // Those that can go on from a carry on the disk.
   std::set<Index> documents() const;
 
  private:
@@ -56,7 +57,8 @@ class Checkpoints {
   const std::function<CheckpointFolder::Document(Index)> describe_;
   CheckpointFolder folder_;
   std::map<Index, std::map<Index, ring::CarryCopy>> waiting_;  // by document and token
-  std::map<Index, Index> reached_, pushed_;                    // per document, of those with carries
+  std::map<Index, Index> reached_, pushed_;                    // by document: results up to there; the furthest carry given to the thread
+  std::vector<bool> closed_;                                   // by document, as far as any was
   Index waiting_bytes_ = 0;
   bool told_full_ = false;
 
@@ -67,7 +69,6 @@ class Checkpoints {
   bool busy_ = false, ending_ = false;
   std::exception_ptr failure_;
   std::set<Index> on_disk_;
-  Index written_ = 0;
   std::thread thread_;
 };
 

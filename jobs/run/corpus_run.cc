@@ -65,7 +65,7 @@ void CorpusRun::prepare() {
   const Shard& shard = job_.options.shard;
   for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
   if (shard.count > 1) longest = 0;  // no shard knows the longest document of all, and they must choose alike
-  list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}, {}};
+  list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}, {}, {}};
 
   auto attributes = record_.attributes(job_, model_);
   attributes.push_back({"tokenizer", pass.tokenizer});
@@ -101,11 +101,13 @@ void CorpusRun::find_checkpoints() {
   const auto describe = [this](Index d) { return CheckpointFolder::Document{d, corpus_.documents[d].id, list_.length[d]}; };
   checkpoints_ = std::make_unique<Checkpoints>(results_->path(), identity, describe);
   list_.begin.assign(list_.length.size(), 0);
+  list_.begin_crc.assign(list_.length.size(), 0);
   Index found = 0, tokens = 0;
   for (const Index d : folder_.documents()) {
     if (d >= std::ssize(list_.length) || list_.length[d] == 0) continue;
-    const Index begin = list_.begin[d] = folder_.find(describe(d), identity);
+    const auto [begin, crc] = folder_.find(describe(d), identity);
     if (begin == 0) continue;
+    list_.begin[d] = begin, list_.begin_crc[d] = crc;
     results_->go_on(d, begin);
     if (hierarchy_) hierarchy_->go_on(d, results_->texts_before(d));
     checkpoints_->resumed(d, begin);
@@ -125,7 +127,7 @@ bool CorpusRun::next_level() {
   transport_.broadcast(more, "the next level of summaries", timeout_);
   // What the document itself gives, it has given.
   request_ = {};
-  list_.begin.clear();
+  list_.begin.clear(), list_.begin_crc.clear();
   return more[0] != std::byte{0};
 }
 
@@ -196,7 +198,9 @@ ring::Checkpoints CorpusRun::ring_checkpoints() {
   ring::Checkpoints checkpoints;
   if (level_ > 0) return checkpoints;
   checkpoints.interval = std::chrono::duration_cast<transport::Clock::duration>(std::chrono::duration<double>(job_.options.checkpoint_seconds));
-  checkpoints.restart = [this](Index document, Index next_token) { return folder_.read(document, next_token); };
+  checkpoints.restart = [this](Index document, Index next_token) {
+    return folder_.read(document, {next_token, list_.begin_crc.at(document)});
+  };
   if (leads()) checkpoints.on_copy = [this](ring::CarryCopy copy) { checkpoints_->take(std::move(copy)); };
   return checkpoints;
 }

@@ -18,6 +18,7 @@ struct WorkList {
   std::vector<Index> first;         // per document: of its ids in the spool
   std::vector<Index> length;        // per document: ids to compute, 0 for one that is settled
   std::vector<Index> begin;         // per document: the first id still to be computed, 0 for all of them; or empty: all are 0
+  std::vector<std::uint32_t> begin_crc;  // per document, beside `begin`: of the checkpoint that it goes on from (CheckpointFolder::Place)
   std::vector<std::uint64_t> key;   // per document: of its random numbers; empty when none are drawn
 };
 

@@ -75,8 +75,8 @@ def messages():
     for kind in range(3):
         write("messages", f"zeros{kind}", bytes([kind]) + 30 * empty)
         write("messages", f"ones{kind}", bytes([kind]) + b"\xff" * 200)
-    # A work list: spool tokens, start, block, documents, keys, bytes of the path; columns, keys, path.
-    list_ = struct.pack("<6q", 9, 1, 16, 2, 2, 4) + struct.pack("<4q", 0, 5, 5, 4) + struct.pack("<2Q", 7, 8) + b"/tmp"
+    # A work list: spool tokens, start, block, documents, keys, bytes of the path, beginnings; columns, checksums, keys, path.
+    list_ = struct.pack("<7q", 9, 1, 16, 2, 2, 4, 2) + struct.pack("<6q", 0, 5, 5, 4, 0, 3) + struct.pack("<2I2Q", 0, 6, 7, 8) + b"/tmp"
     write("messages", "work_list", b"\1" + list_)
     write("messages", "carry", b"\2\3" + b"rrv1" + b"\0" * 100)
 

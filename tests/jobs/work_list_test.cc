@@ -12,7 +12,7 @@
 namespace riverrun::jobs {
 namespace {
 
-WorkList sample() { return {"out.h5.1-2.tokens", Index{1} << 41, 1, 512, {0, 5, 5}, {5, 0, 7}, {0, 0, 4}, {3, ~std::uint64_t{0}, 9}}; }
+WorkList sample() { return {"out.h5.1-2.tokens", Index{1} << 41, 1, 512, {0, 5, 5}, {5, 0, 7}, {0, 0, 4}, {0, 0, 0xfedcba98}, {3, ~std::uint64_t{0}, 9}}; }
 
 TEST(WorkList, ComesBackAsItWas) {
   const WorkList sent = sample(), got = unpack_work_list(pack(sent));
@@ -23,6 +23,7 @@ TEST(WorkList, ComesBackAsItWas) {
   EXPECT_EQ(got.first, sent.first);
   EXPECT_EQ(got.length, sent.length);
   EXPECT_EQ(got.begin, sent.begin);
+  EXPECT_EQ(got.begin_crc, sent.begin_crc);
   EXPECT_EQ(got.key, sent.key);
   EXPECT_TRUE(unpack_work_list(pack(WorkList{})).first.empty());
 }

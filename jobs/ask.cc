@@ -78,7 +78,11 @@ class AskRun {
     if (rank == 0) wait([&] { take(); return taken_ == all; }, "the other ranks' answers");
     else wait([&] { return transport_.results_in_flight() == 0; }, "rank 0 to take the last answers");
     std::vector<std::byte> code(1);
-    if (rank == 0 && answers_->finish() > 0) code[0] = std::byte(ExitCode::some_documents_failed);
+    if (rank == 0) {
+      while_alive(transport_, [&] {
+        if (answers_->finish() > 0) code[0] = std::byte(ExitCode::some_documents_failed);
+      });
+    }
     transport_.broadcast(code, "the end of the job", asking_.machine.timeout);
     return static_cast<int>(code[0]);
   }

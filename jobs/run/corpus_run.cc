@@ -39,9 +39,11 @@ int CorpusRun::run() {
     ++level_;
   } while (next_level());
   if (leads()) {
-    results_->finish();
-    checkpoints_.reset();
-    folder_.remove_all();
+    while_alive(transport_, [this] {
+      results_->finish();
+      checkpoints_.reset();
+      folder_.remove_all();
+    });
   }
   return finish();
 }
@@ -78,9 +80,10 @@ void CorpusRun::prepare() {
   if (job_.passages > 0) {
     passages_ = std::make_unique<Passages>(job_.passages, request_.window, request_.start_tokens, corpus_, list_.spool_path, *tokenizer, model_.config().vocab);
   }
-  // A new output has nothing to do with what an older one of that name has left.
-  if (!job_.options.resume || !std::filesystem::exists(job_.options.output)) folder_.remove_all();
+  const bool goes_on = job_.options.resume && std::filesystem::exists(job_.options.output);
   results_ = std::make_unique<ResultFile>(job_, request_, model_, corpus_, attributes, writing_, passages_.get());
+  // What an older output of that name has left goes when this one has taken its place.
+  if (!goes_on) folder_.remove_all();
   list_documents();
   if (writing_ && writing_->mode() == WritingMode::hierarchical) hierarchy_ = std::make_unique<Hierarchy>(*writing_);
   find_checkpoints();
@@ -121,8 +124,10 @@ bool CorpusRun::next_level() {
   if (!writing_ || writing_->mode() != WritingMode::hierarchical) return false;
   std::vector<std::byte> more(1);
   if (leads()) {
-    spool_file_ = std::make_unique<ScratchFile>(job_.options.output, kSpoolSuffix);
-    more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
+    while_alive(transport_, [&] {
+      spool_file_ = std::make_unique<ScratchFile>(job_.options.output, kSpoolSuffix);
+      more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
+    });
   }
   transport_.broadcast(more, "the next level of summaries", timeout_);
   // What the document itself gives, it has given.
@@ -207,11 +212,13 @@ ring::Checkpoints CorpusRun::ring_checkpoints() {
 
 // Rank 0: what the document has come to.
 void CorpusRun::keep_up(Index document) {
-  if (!results_->is_complete(document)) {
-    if (const Index token = results_->written_up_to(document); token > 0) checkpoints_->reached(document, token);
-  } else if (checkpoints_->has(document)) {
-    results_->commit();
+  if (results_->is_complete(document)) {
+    if (checkpoints_->has(document)) results_->commit();
     checkpoints_->drop(document);
+  } else if (results_->is_spoiled(document)) {
+    checkpoints_->close(document);
+  } else if (const Index token = results_->written_up_to(document); token > 0) {
+    checkpoints_->reached(document, token);
   }
 }
 
@@ -219,7 +226,11 @@ void CorpusRun::keep_up(Index document) {
 void CorpusRun::take(ring::SliceResult result) {
   if (!result.written) {
     const Index document = result.document;
-    if (level_ == 0) results_->take(std::move(result)), keep_up(document);
+    if (level_ > 0) return;
+    const auto write = [&] { results_->take(std::move(result)); };
+    if (passages_) while_alive(transport_, write);  // chooses those of a document that is complete, which may have millions of windows
+    else write();
+    keep_up(document);
     return;
   }
   const ring::WrittenText& written = *result.written;
@@ -239,7 +250,7 @@ void CorpusRun::gather_trace(const Trace& trace) {
   for (const auto& part : transport_.gather({bytes.begin(), bytes.end()}, "the timeline of every rank", timeout_)) {
     parts.emplace_back(reinterpret_cast<const char*>(part.data()), part.size());
   }
-  if (leads()) write_trace(job_.options.trace, parts);
+  if (leads()) while_alive(transport_, [&] { write_trace(job_.options.trace, parts); });
 }
 
 int CorpusRun::finish() {

@@ -90,7 +90,11 @@ void ResultFile::take(ring::SliceResult result) {
   Pending& pending = pending_.at(result.document);
   write(result);
   pending.finite = pending.finite && result.finite && fits(result.embedding) && fits(result.windows);
-  if (result.trouble != ring::Trouble{}) troubles_.emplace(result.document, result.trouble);
+  if (result.trouble != ring::Trouble{}) {
+    // Results come in any order: the first of the document is told of.
+    const auto [found, is_new] = troubles_.emplace(result.document, std::pair{result.first_token, result.trouble});
+    if (!is_new && result.first_token < found->second.first) found->second = {result.first_token, result.trouble};
+  }
   pending.tokens_left -= result.tokens;
   RR_CHECK(pending.tokens_left >= 0, "more results than tokens for document ", result.document);
   tokens_done_ += result.tokens;
@@ -136,7 +140,7 @@ std::string ResultFile::why_failed(Index document) const {
   if (found == troubles_.end()) {
     return "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32";
   }
-  const auto [layer, token] = found->second;
+  const auto [layer, token] = found->second.second;
   const std::string where = token < 0 ? std::string("behind the last layer") : concat("in layer ", layer, " at token ", token);
   return concat("a number came out infinite or not a number ", where, " (both counted from 0); try --precision fp32");
 }

@@ -41,6 +41,7 @@ class ResultFile {
   void take_text(Index document, bool summary, const ring::WrittenText& text);
   // A number on the way to the document's results was not finite: it will be marked failed.
   void spoil(Index document) { pending_.at(document).finite = false; }
+  bool is_spoiled(Index document) const { return !pending_.at(document).finite; }
   // Of a document that is not complete: up to where its results, and the texts of its sections, have all been written, so that
   // another run may go on from there. 0 when none may: a result was not finite.
   Index written_up_to(Index document) const;
@@ -84,7 +85,7 @@ class ResultFile {
   std::vector<Index> first_score_, first_window_, first_section_, first_passage_;  // per document, of its rows
   std::vector<Pending> pending_;                   // per document
   std::map<Index, Along> along_;                   // by document
-  std::map<Index, ring::Trouble> troubles_;        // by document, where known
+  std::map<Index, std::pair<Index, ring::Trouble>> troubles_;  // by document, where known: of its first slice with one, which begins there
   plan::Sections cuts_;                            // where texts are written within a document
   std::vector<std::string> failures_;
   Index tokens_done_ = 0, documents_done_ = 0;

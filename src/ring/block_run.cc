@@ -167,7 +167,10 @@ bool BlockRun::stays_finite(const Carry* carry) const {
 
 // Reads the block once more, layer by layer, where a document's numbers have stopped being finite in it. Nothing is handed on.
 void BlockRun::find_troubles(const plan::Block& block) {
-  const auto is_new = [&](std::size_t i) { return !results_[i].finite && (i > 0 || stays_finite(in_)); };
+  // Once per document: a carry may stay finite where results do not.
+  const auto is_new = [&](std::size_t i) {
+    return !results_[i].finite && (i > 0 || stays_finite(in_)) && looked_into_.insert(block.slices[i].document).second;
+  };
   std::vector<std::size_t> open;
   for (std::size_t i = 0; i < results_.size(); ++i) {
     if (is_new(i)) open.push_back(i);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "ring/carry.h"
@@ -82,6 +83,7 @@ class BlockRun {
   std::vector<SliceResult> results_;
   Array<float> first_row_;
   Array<float> residual_;  // [B, D], made when a number is not finite
+  std::set<Index> looked_into_;  // documents, by find_troubles()
 };
 
 }  // namespace riverrun::ring

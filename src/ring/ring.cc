@@ -1,6 +1,8 @@
 #include "ring/ring.h"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include "core/crc32c.h"
 #include "core/error.h"
@@ -92,7 +94,9 @@ class Runner {
   void copy_carries() {
     copied_ = Clock::now();
     desk_.for_each_whole([this](const plan::Slice& behind, const Carry& carry) {
-      CarryCopy copy{behind.document, behind.first_token + behind.tokens, 0, carry.store()};
+      const Index next_token = behind.first_token + behind.tokens;
+      if (std::exchange(copied_up_to_[behind.document], next_token) == next_token) return;
+      CarryCopy copy{behind.document, next_token, 0, carry.store()};
       copy.crc = crc32c(copy.bytes);
       results_.post(copy);
     });
@@ -101,6 +105,7 @@ class Runner {
   // All ranks are here, and each has carries of which it cannot know whether they are the furthest.
   void stop() {
     stream_.synchronize();  // what a step left undone may still write to carries
+    copied_up_to_.clear();  // rank 0 may have had no room for one
     if (job_.checkpoints.interval > Clock::duration::zero()) copy_carries();
     results_.meet(true, "every rank to hand over its carries");
     transport_.abandon(job_.timeout);
@@ -162,7 +167,8 @@ class Runner {
   BlockRun blocks_;
   std::vector<BlockProof> proofs_;
   const Clock::time_point begin_ = Clock::now();
-  Clock::time_point copied_ = begin_;  // carries, last
+  Clock::time_point copied_ = begin_;      // carries, last
+  std::map<Index, Index> copied_up_to_;    // by document
 
   Clock::duration fork_step_ = std::chrono::milliseconds(10);  // how long the last one took
 

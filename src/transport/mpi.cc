@@ -144,9 +144,9 @@ void Mpi::take_strays() {
   std::erase_if(strays_, [](auto& stray) { return ended(stray->second); });
 }
 
-// Every send finds a receive, a stray one if need be; once that is so everywhere, receives that have found nothing never
-// will, and are cancelled. (The end of the sends is agreed on as in Hoefler, Siebert, Lumsdaine, Scalable Communication
-// Protocols for Dynamic Sparse Data Exchange, PPoPP 2010.)
+// Every send that waits for its receive finds one, a stray one if need be (a short one, which MPI buffers, may end without);
+// once that is so everywhere, receives that have found nothing never will, and are cancelled. (The end of the sends is agreed
+// on as in Hoefler, Siebert, Lumsdaine, Scalable Communication Protocols for Dynamic Sparse Data Exchange, PPoPP 2010.)
 void Mpi::abandon(Clock::duration timeout) {
   MPI_Request all_through = MPI_REQUEST_NULL;
   bool through = false;

@@ -8,18 +8,19 @@
 # The last line is "N passed, N failed" over all of it; the exit code is 0 only when nothing failed.
 set -euo pipefail
 
-# Which tests run where: folders below tests/, and the ctest labels to leave out. The sanitizers take the fast tests
+# Which tests run where: what is built, and the ctest labels to leave out. The sanitizers take the fast tests
 # of code that handles foreign bytes or shares memory between threads. Outside libraries are not instrumented, so
 # tests that start MPI are left to the release build.
 readonly release_without='gpu'
-readonly asan_folders=(core text checkpoint plan transport kernels model generate ring output fuzz)
+readonly asan_targets=(tests/{core,text,checkpoint,plan,transport,kernels,model,generate,ring,output,fuzz}/all
+  checkpoint_file_test run_lock_test)
 readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
 # loops in a second precision, and the same programs once more as on another CPU.
 # The emulator of CUDA runs every kernel test there, and golden models of every kind of generation once.
 readonly golden_emulated='GoldenTest.*/v(5_0|5_1|5_2_n|6_n|7_n).*cuda_emulated|GoldenTest.*/v(4|5_2|6|7a)_cuda_emulated_bf16'
 readonly asan_not='GreedyTest|Sampling.DrawsFrom|Draws.AreUniform|GoldenTest.*reference_bf16|_test_avx2|without_vnni|'$golden_emulated
-readonly tsan_folders=(core transport ring)
+readonly tsan_targets=(tests/{core,transport,ring}/all checkpoint_file_test run_lock_test)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.
 # The programs run once more as on another CPU, and the fuzz seeds, belong to folders that are not built there.
@@ -104,13 +105,13 @@ run_ctest() {
   fi
 }
 
-# sanitized PRESET WITHOUT-LABELS NOT-NAMED FOLDER...
+# sanitized PRESET WITHOUT-LABELS NOT-NAMED TARGET...
 sanitized() {
   local preset=$1 without=$2 not=$3
   shift 3
   begin "build: $preset"
   cmake --preset "$preset"
-  "${fixed_addresses[@]}" cmake --build --preset "$preset" -j "$cores" --target "${@/%//all}"
+  "${fixed_addresses[@]}" cmake --build --preset "$preset" -j "$cores" --target "$@"
   run_ctest "$preset" "$without" "$not"
 }
 
@@ -125,9 +126,9 @@ cmake --build --preset release -j "$cores"
 run_ctest release "$release_without"
 
 if [[ $sanitizers == yes ]]; then
-  sanitized asan "$asan_without" "$asan_not" "${asan_folders[@]/#/tests/}"
+  sanitized asan "$asan_without" "$asan_not" "${asan_targets[@]}"
   # Kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
   if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
-  sanitized tsan "$tsan_without" "$tsan_not" "${tsan_folders[@]/#/tests/}"
+  sanitized tsan "$tsan_without" "$tsan_not" "${tsan_targets[@]}"
 fi
 finished=yes

@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/int8_rows.cc"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
-#include "kernels/cpu/simd-inl.h"
+#include "kernels/cpu/epilogue-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
@@ -61,31 +61,6 @@ float quantise_weight_row(const float* w, Index size, std::int8_t* q) {
     scale = row.scale;
   });
   return scale;
-}
-
-template <class D, class V>
-HWY_INLINE V tanh(D d, V x) {
-  return hn::IfThenElse(hn::IsNaN(x), x, hn::Tanh(d, x));
-}
-
-// Calls body(function of a vector) for every epilogue but add.
-template <class D, class Body>
-HWY_INLINE void with_epilogue(D d, Epilogue epilogue, Body&& body) {
-  switch (epilogue) {
-    case Epilogue::tanh:
-      return body([d](auto p) { return tanh(d, p); });
-    case Epilogue::sigmoid:
-      return body([d](auto p) { return sigmoid(d, p); });
-    case Epilogue::silu:
-      return body([d](auto p) { return hn::Mul(p, sigmoid(d, p)); });
-    case Epilogue::relu_squared:
-      return body([d](auto p) {
-        const auto kept = hn::IfThenElse(hn::Lt(p, hn::Zero(d)), hn::Zero(d), p);
-        return hn::Mul(kept, kept);
-      });
-    default:
-      return body([](auto p) { return p; });
-  }
 }
 
 template <class D>

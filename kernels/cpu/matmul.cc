@@ -3,6 +3,7 @@
 #include "core/error.h"
 #include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/packed_matrix.h"
+#include "kernels/cpu/plain_product.h"
 #include "kernels/cpu/row_identity.h"
 #include "kernels/cpu/table.h"
 
@@ -80,6 +81,7 @@ void matmul(const MatmulArgs& args, Stream stream) {
   }
   const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
+  if (args.phase == Phase::decode && is_plain(*w)) return plain_product(*w, args, x_stride, *stream.pool);
   const Cut cut = choose_cut(*w, args, stream.pool->threads());
   const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
   const auto* x = static_cast<const std::byte*>(args.x);

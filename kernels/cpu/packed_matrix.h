@@ -27,6 +27,9 @@ class CpuMatrix final : public PackedMatrix {
     return data_.data() + column / layout_.granule * layout_.granule_bytes;
   }
 
+  // Elements from a column of W to the next in memory, where its rows are neighbours and nothing is in blocks; else 0.
+  Index plain_stride() const { return layout_.column_stride == 1 ? layout_.row_stride : 0; }
+
   // Whether every product is computed in panels of kPanelRows rows and all columns, because oneDNN gives
   // other bits in other shapes on this machine (row_identity.h).
   bool fixed_panels() const { return fixed_panels_; }

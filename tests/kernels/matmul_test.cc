@@ -10,9 +10,10 @@ constexpr Epilogue kEpilogues[] = {Epilogue::none,    Epilogue::add,          Ep
 struct Problem {
   Index M, N, K;
   DType type;
+  Phase phase;
   std::vector<float> x, w;
 
-  Problem(Index rows, Index n, Index k, DType operand) : M(rows), N(n), K(k), type(operand) {
+  Problem(Index rows, Index n, Index k, DType operand, Phase in = Phase::prefill) : M(rows), N(n), K(k), type(operand), phase(in) {
     Random random(static_cast<unsigned>(M * 7919 + N * 31 + K));
     x = random.normals(M * K);
     w = random.normals(N * K, 1.0f / std::sqrt(static_cast<float>(K)));
@@ -31,7 +32,7 @@ struct Problem {
     Output operand(M == 0 ? 0 : (M - 1) * stride + K, type), y(M * N, y_type);
     for (Index i = 0; i < M * K; ++i) store_float(operand.data(), type, i / K * stride + i % K, x[i]);
     if (epilogue == Epilogue::add) std::fill_n(y.f32(), M * N, 0.25f);
-    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride}, pool);
+    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride, phase}, pool);
     return y.values();
   }
 
@@ -88,6 +89,37 @@ TEST_P(MatmulTest, AgreesWithTheReferenceForEveryWidth) {
     }
     compare(table, Problem(70, 1100, 33, type), 2);  // several slabs with a rest, several panels with a rest
     compare(table, Problem(5, 96, 3072, type), 2);
+  }
+}
+
+// Backends may have other products for writing texts.
+TEST_P(MatmulTest, DecodeAgreesWithTheReference) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    for (const Index M : {0, 1, 2, 3, 16, 17, 33, 70}) compare(table, Problem(M, 96, 65, type, Phase::decode), 3);
+    for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {31, 8}, {65, 9}, {300, 130}}) {
+      for (const Index M : {1, 2, 5}) compare(table, Problem(M, N, K, type, Phase::decode), 2);
+    }
+    if (!emulated(GetParam())) compare(table, Problem(18, 1300, 33, type, Phase::decode), 2);  // several slabs and panels, with rests
+  }
+}
+
+TEST_P(MatmulTest, DecodeRowsHaveTheSameBitsForAnyHeightThreadsAndStride) {
+  const auto& table = select(GetParam());
+  for (const DType type : {DType::f32, DType::bf16}) {
+    if (!table.multiplies(type)) continue;
+    for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1300, 33}, {65, 9}}) {
+      if (emulated(GetParam()) && N > 1000) continue;
+      const Problem all(70, N, K, type, Phase::decode);
+      const auto expected = all.run(table, DType::f32, Epilogue::silu, 1);
+      for (const auto& [M, threads, stride] : {std::tuple<Index, int, Index>{1, 1, 0}, {1, 3, K + 1}, {2, 1, 0}, {3, 2, 5 * K}, {17, 3, 0}, {70, 3, K + 1}}) {
+        Problem some = all;
+        some.M = M;
+        const auto rows = some.run(table, DType::f32, Epilogue::silu, threads, stride);
+        EXPECT_TRUE(same_bits(rows, {expected.begin(), expected.begin() + M * N})) << M << " rows, " << threads << " threads, stride " << stride;
+      }
+    }
   }
 }
 

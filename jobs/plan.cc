@@ -26,6 +26,7 @@ struct PlanOptions {
   std::string job = "embed";
   Index tokens = 0;
   double gflops = 400, state_gflops = 50, hop_microseconds = 60;
+  double gpu_gib = 0;
   bool blocks = false;
 };
 
@@ -45,6 +46,18 @@ text::Corpus read_corpus(const PlanOptions& options, const model::Config& config
 
 void print_line(const char* name, const std::string& value) { std::printf("  %-26s %s\n", name, value.c_str()); }
 std::string mebibytes(Index bytes) { char text[32]; std::snprintf(text, sizeof text, "%.1f MiB", double(bytes) / 1048576); return text; }
+
+// Weights lie in every GPU's own memory; a tenth is left to the driver, to cuBLAS and to pieces too small to use.
+void print_gpu(double gibibytes, const plan::Forecast& forecast, const model::Cost& cost, Index B) {
+  const auto room = static_cast<Index>(0.9 * gibibytes * 1073741824);
+  const Index fixed = forecast.memory_per_rank - B * cost.activation_bytes;
+  const Index most = (room - fixed) / cost.activation_bytes / 16 * 16;
+  char name[40];
+  std::snprintf(name, sizeof name, "a GPU of %g GiB", gibibytes);
+  print_line(name, room < fixed ? concat("too small: weights and carries take ", mebibytes(fixed), ", and ", mebibytes(room), " are to be had")
+                  : most < B    ? concat("needs smaller blocks: at most --block-tokens ", most)
+                                : concat("fits; blocks may have up to ", most, " tokens"));
+}
 
 void print_blocks(const plan::Plan& plan) {
   std::printf("\n  block  rank  from block  start  tokens  slices\n");
@@ -83,12 +96,14 @@ int run_plan(int argc, const char* const* argv) {
        "rate of one rank in the recurrence, GFLOP/s")
       ("hop-us", po::value(&options.hop_microseconds)->default_value(options.hop_microseconds)->value_name("U"),
        "time for one layer's state from rank to rank, microseconds")
+      ("gpu-memory", po::value(&options.gpu_gib)->value_name("GIB"), "of one GPU, GiB: says whether a rank fits, with which blocks")
       ("blocks", po::bool_switch(&options.blocks), "print every block: document:first token+tokens");
   if (!parse(argc, argv, "riverrun plan\nblocks, ranks, memory and time of a job, without running it", own)) return 0;
   check_range("--ranks", common.ranks, 1, Index{1} << 20);
   check_range("--block-tokens", common.block_tokens, 0, Index{1} << 24);
   RR_CHECK_INPUT(options.job == "embed" || options.job == "score", "--job '", options.job, "' is none of embed, score");
   RR_CHECK_INPUT(options.gflops > 0 && options.state_gflops > 0 && options.hop_microseconds >= 0, "rates must be positive");
+  RR_CHECK_INPUT(options.gpu_gib >= 0 && options.gpu_gib < 1e6, "--gpu-memory ", options.gpu_gib, " is no memory of a GPU in GiB");
 
   const auto file = checkpoint::open_checkpoint(common.model);
   const model::Config config = model::read_config(*file);
@@ -120,6 +135,7 @@ int run_plan(int argc, const char* const* argv) {
                                          mebibytes(forecast.bytes_sent), " travel between ranks"));
   print_line("memory per rank", concat(mebibytes(forecast.memory_per_rank), ", of which ", mebibytes(cost.weight_bytes),
                                        " are weights, one copy for all ranks of a node"));
+  if (options.gpu_gib > 0) print_gpu(options.gpu_gib, forecast, cost, B);
   print_line("output file", mebibytes(output::payload_bytes(make_file_spec(options.job, request, false, config, corpus, nullptr))));
   std::printf("\nforecast, at %.0f GFLOP/s in products, %.0f in the recurrence, %.0f us per hop\n", options.gflops,
               options.state_gflops, options.hop_microseconds);

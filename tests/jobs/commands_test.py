@@ -13,7 +13,7 @@ OPTIONS = {
     "embed": "--pool --window --normalize --dtype --save-states".split(),
     "score": ["--save-states"],
     "plan": """--model --input --tokens --job --ranks --block-tokens --weights --gflops --state-gflops --hop-us --blocks
-        --help""".split(),
+        --gpu-memory --help""".split(),
     "inspect": ["--json", "--help"],
 }
 
@@ -99,6 +99,17 @@ class PlanTest(JobTest):
         self.assertRegex(out, r"P_max = L / \(f \+ h/c\) = 3 / ")
         self.assertNotIn("more than one document can use", out)
         self.assertIn("more than one document can use", self.plan("--tokens", 100000, "--ranks", 50))
+
+    def test_whether_a_gpu_has_the_memory(self):
+        def gpu(gibibytes, block):
+            out = self.plan("--tokens", 10**8, "--block-tokens", block, "--gpu-memory", gibibytes)
+            return re.search(rf"a GPU of {gibibytes} GiB +(.*)", out)[1]
+
+        self.assertIn("too small: weights and carries take ", gpu(0.0001, 64))
+        most = int(re.search(r"at most --block-tokens (\d+)", gpu(0.125, 2**20))[1])
+        self.assertEqual(most % 16, 0)
+        self.assertIn(f"fits; blocks may have up to {most} tokens", gpu(0.125, most))
+        self.assertIn(f"at most --block-tokens {most}", gpu(0.125, most + 16))
 
     def blocks(self, out):
         """[(rank, number of the block before or None, [(document, first token, tokens)])]"""

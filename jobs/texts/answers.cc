@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "output/utf8.h"
 
 namespace riverrun::jobs {
 
@@ -34,7 +35,7 @@ void Answers::take(Index row, const ring::WrittenText& text) {
   const Index document = rows_.at(row).document;
   if (text.stop_reason == StopReason::none) failed_[document] = "a number on the way to an answer was not finite; try --precision fp32";
   else if (writer_) writer_->write_text(output::TextGroup::answers, row, {text.text, text.tokens, text.stop_reason});
-  if (!writer_ || std::ssize(rows_) <= kMostShown) shown_[row] = text.text;
+  if (!writer_ || std::ssize(rows_) <= kMostShown) shown_[row] = output::valid_utf8(text.text);  // as in the file
   if (--left_[document] == 0 && writer_ && !failed_.contains(document)) writer_->mark_done(document);
 }
 

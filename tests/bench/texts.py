@@ -1,0 +1,120 @@
+"""What texts cost beside reading; see texts.sh, which calls it."""
+
+import argparse
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+NEW_TOKENS = 64
+SECTION_TOKENS = 8192
+BATCH = 64  # texts that a rank writes at once
+
+
+NUMBER = r"([\d.]+ ?[kMG]?)"  # as the program shows it
+
+
+def number(text):
+    return float(text.rstrip(" kMG")) * {"k": 1e3, "M": 1e6, "G": 1e9}.get(text[-1], 1)
+
+
+class Bench:
+    def __init__(self, options, folder):
+        self.options, self.folder = options, folder
+        self.threads = ("--threads", "1", "--transport", "threads", "--ranks", str(options.ranks))
+
+    def run(self, job, *more):
+        """(seconds of the whole program, what it logged)"""
+        command = [self.options.riverrun, job, "--model", self.options.model, "--precision", self.options.precision, *map(str, more)]
+        begin = time.monotonic()
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"texts: {' '.join(command)}\n{done.stderr}")
+        return time.monotonic() - begin, done.stdout, done.stderr
+
+    def corpus(self, job, source, *more):
+        """(seconds in the ring, what it logged) of a job over `source`."""
+        output = self.folder / "out.h5"
+        _, _, log = self.run(job, "--input", source, "--output", output, "--overwrite", *self.threads, *more)
+        tokens, rate = re.search(rf" documents?, {NUMBER} tokens in .*: {NUMBER} tokens/s on", log).groups()
+        return number(tokens) / number(rate), log
+
+    def decode_rate(self, threads):
+        rows = json.loads(self.run("bench", "decode", "--batches", BATCH, "--threads", threads, "--json")[1])
+        return rows[0]["tokens/s"]
+
+    def by_turns(self, *calls):
+        """The least seconds of each."""
+        best = [float("inf")] * len(calls)
+        for _ in range(self.options.rounds):
+            best = [min(seconds, call()) for seconds, call in zip(best, calls)]
+        return best
+
+
+def sections(bench, text, rate):
+    read, with_texts = bench.by_turns(
+        lambda: bench.corpus("embed", text)[0],
+        lambda: bench.corpus("summarize", text, "--mode", "sections", "--section-tokens", SECTION_TOKENS, "--max-new-tokens", NEW_TOKENS,
+                             "--template", "plain", "--stop", "\x01\x02", "--start-token", "none")[0])
+    log = bench.corpus("embed", text)[1]
+    tokens = number(re.search(rf" documents?, {NUMBER} tokens in", log)[1])
+    texts = -(-tokens // SECTION_TOKENS)
+    bound = texts * NEW_TOKENS / (rate * bench.options.ranks)
+    print(f"\n| reading {tokens:.0f} tokens, s | with {texts:.0f} texts of {NEW_TOKENS}, s | decode bound, s | share of reading + bound |")
+    print("|---|---|---|---|")
+    print(f"| {read:.2f} | {with_texts:.2f} | {bound:.2f} | {with_texts / (read + bound):.2f} |")
+
+
+def questions(bench, text):
+    print("\n| bytes of the document | embed --save-states, s | ask, s (whole program) |")
+    print("|---|---|---|")
+    data = text.read_bytes()
+    for size in (1000, 10000, 100000, len(data)):
+        part = bench.folder / "part.txt"
+        part.write_bytes(data[:size])
+        states = bench.folder / "states.h5"
+        embed = bench.run("embed", "--input", part, "--output", states, "--overwrite", "--save-states", *bench.threads)[0]
+        (ask,) = bench.by_turns(lambda: bench.run("ask", "--states", states, "--question", "Who is it about?", "--template", "plain",
+                                                  "--max-new-tokens", NEW_TOKENS, "--stop", "\x01\x02", *bench.threads)[0])
+        print(f"| {min(size, len(data))} | {embed:.2f} | {ask:.2f} |")
+
+
+def short_documents(bench, text, rate):
+    source = bench.folder / "short.jsonl"
+    words = text.read_text(errors="replace").split()
+    with open(source, "w") as file:
+        for i in range(bench.options.documents):
+            begin = i * 97 % (len(words) - 100)
+            file.write(json.dumps({"text": " ".join(words[begin : begin + 20 + i % 50])}) + "\n")
+    read, with_texts = bench.by_turns(
+        lambda: bench.corpus("embed", source)[0],
+        lambda: bench.corpus("summarize", source, "--max-new-tokens", NEW_TOKENS, "--template", "plain", "--stop", "\x01\x02",
+                             "--start-token", "none")[0])
+    # The prompts that ask for a text count as time, not as tokens.
+    found = bench.options.documents * NEW_TOKENS / (with_texts - read) / bench.options.ranks
+    print(f"\n| short documents | reading, s | with a text of {NEW_TOKENS} each, s | tokens/s of a rank | bench decode, batch {BATCH} | share |")
+    print("|---|---|---|---|---|---|")
+    print(f"| {bench.options.documents} | {read:.2f} | {with_texts:.2f} | {found:.0f} | {rate:.0f} | {found / rate:.2f} |")
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("riverrun", "model", "text", "work", "precision"):
+        parser.add_argument("--" + name, required=True)
+    for name in ("bytes", "documents", "ranks", "rounds"):
+        parser.add_argument("--" + name, type=int, required=True)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        bench = Bench(options, pathlib.Path(folder))
+        text = bench.folder / "text.txt"
+        text.write_bytes(pathlib.Path(options.text).read_bytes()[: options.bytes])
+        rate = bench.decode_rate(1)
+        sections(bench, text, rate)
+        questions(bench, text)
+        short_documents(bench, text, rate)
+
+
+main()

@@ -215,15 +215,16 @@ TEST_F(CheckpointFileTest, CarriesOfClosedDocumentsTakeNoRoom) {
   const auto description = [&](Index d) { return CheckpointFolder::Document{d, "moby", 1000}; };
   Checkpoints checkpoints(output_, kIdentity, description);
   constexpr std::size_t kMiB = std::size_t{1} << 20;
-  for (Index document = 0; document < 12; ++document) {  // 1.5 GiB in all, 128 MiB at a time
+  constexpr Index kClosed = 17;
+  for (Index document = 0; document < kClosed; ++document) {  // more than 1 GiB of either kind, 64 MiB at a time
     checkpoints.take({document, 64, 0, std::vector<std::byte>(64 * kMiB)});
     checkpoints.close(document);
     checkpoints.take({document, 128, 0, std::vector<std::byte>(64 * kMiB)});
   }
-  checkpoints.take({12, 64, 0, std::vector<std::byte>(64)});
-  checkpoints.reached(12, 64);
+  checkpoints.take({kClosed, 64, 0, std::vector<std::byte>(64)});
+  checkpoints.reached(kClosed, 64);
   checkpoints.flush();
-  EXPECT_EQ(checkpoints.documents(), std::set<Index>{12});
+  EXPECT_EQ(checkpoints.documents(), std::set<Index>{kClosed});
 }
 
 TEST_F(CheckpointFileTest, FilesGoWhenTheMarkIsOnTheDisk) {

@@ -76,6 +76,15 @@ class CheckpointTest(StopTest):
         shutil.copytree(kept, self.checkpoints)
         self.assertIn("is of another run (created differs)", self.check_resumed((), inside=False))
 
+    def test_an_old_output_that_could_not_be_replaced_can_still_be_resumed(self):
+        self.stop(())
+        in_the_way = self.output.parent / "stopped.h5.creating"
+        in_the_way.mkdir()
+        done = run(*self.arguments("--overwrite"))
+        self.assertEqual(done.code, BAD_INPUT, done.err)
+        in_the_way.rmdir()
+        self.check_resumed(())
+
     def test_none_when_not_wanted(self):
         for _ in range(ATTEMPTS):
             running = Running(self.arguments("--checkpoint-seconds", 0, "--overwrite"), (), self.folder / "log.txt")

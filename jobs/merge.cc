@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/utc.h"
 #include "jobs/commands.h"
 #include "jobs/options.h"
 #include "jobs/run/run_lock.h"

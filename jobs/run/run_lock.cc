@@ -14,7 +14,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
-#include "jobs/run/run_record.h"
+#include "core/utc.h"
 
 namespace riverrun::jobs {
 

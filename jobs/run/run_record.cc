@@ -1,23 +1,14 @@
 #include "jobs/run/run_record.h"
 
-#include <ctime>
 #include <filesystem>
 
 #include "checkpoint/checkpoint.h"
 #include "core/error.h"
+#include "core/utc.h"
 #include "jobs/run/machine.h"
 #include "jobs/run/sha256.h"
 
 namespace riverrun::jobs {
-
-std::string utc_now() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
 
 std::string command_line(int argc, const char* const* argv) {
   std::string line = "riverrun";

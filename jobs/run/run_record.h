@@ -11,9 +11,6 @@
 
 namespace riverrun::jobs {
 
-// "2025-01-31T23:59:59Z"
-std::string utc_now();
-
 // As the user typed it, but for quotes; argv[0] is the command's name.
 std::string command_line(int argc, const char* const* argv);
 

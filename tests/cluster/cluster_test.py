@@ -20,7 +20,7 @@ from support import GOLDEN_MODEL, PROGRAM, JobTest, make_tokens, read_output, ru
 
 SCRIPTS = ROOT / "cluster"
 DOCUMENTS = 48
-JOB = ("embed", "--window", 100, "--save-states", "--block-tokens", 64, "--threads", 1, "--progress", "log")
+JOB = ("embed", "--window", 100, "--save-states", "--block-tokens", 128, "--threads", 1, "--progress", "log")
 # That one rank needs for a corpus: what is to be disturbed has to last until it is found at work.
 SHORT, LONG = 1, 4
 RUN_ATTRIBUTES = ("command", "created", "input_crc32c", "model_path", "merged_from")
@@ -94,10 +94,10 @@ class ClusterTest(JobTest):
         job = cluster.job(number)[0]
         return job["BatchHost"], cluster.command("scontrol", "show", "hostnames", job["NodeList"]).split()
 
-    def check_completed(self, number, restarts=0):
+    def check_completed(self, number, restarts=0, or_more=False):
         for job in cluster.wait_for_end(number):
             self.assertEqual((job["JobState"], job["ExitCode"]), ("COMPLETED", "0:0"), self.log())
-            self.assertEqual(int(job["Restarts"]), restarts, self.log())
+            (self.assertGreaterEqual if or_more else self.assertEqual)(int(job["Restarts"]), restarts, self.log())
 
     def check_output(self):
         attributes, arrays = read_output(self.output)
@@ -265,9 +265,10 @@ class StoppedTest(ClusterTest):
                                  RIVERRUN_LAUNCHER=launcher)
             jobs.append((number, self.output))
         for number, self.output in jobs:
-            self.check_completed(number, restarts=1)
+            # On a busy machine the time may be up once more.
+            self.check_completed(number, restarts=1, or_more=True)
             self.check_output()
-        self.assertEqual(self.log().count("stopped after a checkpoint: the job goes back into the queue"), 2, self.log())
+        self.assertGreaterEqual(self.log().count("stopped after a checkpoint: the job goes back into the queue"), 2, self.log())
 
     def test_a_task_of_an_array_is_requeued_alone(self):
         # Only the last one is stopped, whose SLURM_JOB_ID is the number of the whole array.

@@ -24,7 +24,7 @@ readonly tsan_targets=(tests/{core,transport,ring}/all checkpoint_file_test run_
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.
 # The programs run once more as on another CPU, and the fuzz seeds, belong to folders that are not built there.
-readonly tsan_not='(Identity|Mutation).*(rwkv5|rwkv6|rwkv7a|bf16)|^fuzz_|_test_avx2|without_vnni'
+readonly tsan_not='(Identity|Mutation|Restart).*(rwkv5|rwkv6|rwkv7a|bf16)|^fuzz_|_test_avx2|without_vnni'
 
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}

@@ -61,10 +61,14 @@ void BlockRun::compute(const plan::Block& block) {
   read_out_block(block);
 }
 
-// What the block has come to: all its results, and the carry.
+// What the block has come to: all its results, and the carry. Not where trouble began: a rank looks for that once per document,
+// and so not always in the same block as another would.
 void BlockRun::sign(BlockProof& proof) const {
   proof.block = number_;
-  for (const SliceResult& result : results_) proof.results_crc = crc32c(pack(result), proof.results_crc);
+  for (SliceResult result : results_) {
+    result.trouble = {};
+    proof.results_crc = crc32c(pack(result), proof.results_crc);
+  }
   if (out_) proof.carry_crc = crc32c(out_->store());
 }
 

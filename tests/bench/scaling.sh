@@ -18,16 +18,10 @@
 # Nothing else should run on the machine: the tables say how much of it others used meanwhile.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-readonly here root work=$root/build/bench
+# shellcheck source=tests/bench/inputs.sh
+source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
-fail() {
-  printf 'scaling: %s\n' "$@" >&2
-  exit 1
-}
-
-model='' riverrun=$root/build/release/riverrun shape=small precision=auto tokens=32768 rounds=3
+tokens=32768 rounds=3
 lengths="1000 10000 100000 all" length_ranks=1
 while (($#)); do
   case $1 in
@@ -40,25 +34,8 @@ while (($#)); do
     *) fail "unknown option $1; see --help" ;;
   esac
 done
-[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
 
-mkdir -p "$work"
-if [[ -z $model ]]; then
-  model=$work/random-rwkv7-$shape.safetensors
-  sizes=(--shape "$shape")
-  [[ $shape != small ]] || sizes=(--layers 4 --channels 256)
-  if [[ ! -s $model ]]; then
-    "$(dirname "$riverrun")/make_random_model" --seed 1 "${sizes[@]}" --output "$model.new"
-    mv "$model.new" "$model"
-  fi
-fi
-[[ -f $model ]] || fail "there is no model $model"
-text=$work/king-james.txt
-if [[ ! -s $text ]]; then
-  command -v bible >/dev/null || fail "the program bible is missing (package bible-kjv)"
-  bible -f gen1:1-rev22:21 >"$text.new" && mv "$text.new" "$text"
-fi
-
+find_inputs
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 # shellcheck disable=SC2086  # lengths are words

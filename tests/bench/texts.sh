@@ -17,16 +17,10 @@
 # Nothing else should run on the machine.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-readonly here root work=$root/build/bench
+# shellcheck source=tests/bench/inputs.sh
+source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
-fail() {
-  printf 'texts: %s\n' "$@" >&2
-  exit 1
-}
-
-model='' riverrun=$root/build/release/riverrun shape=small precision=auto bytes=500000 documents=1000 ranks=2 rounds=3
+bytes=500000 documents=1000 ranks=2 rounds=3
 while (($#)); do
   case $1 in
     --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
@@ -37,24 +31,8 @@ while (($#)); do
     *) fail "unknown option $1; see --help" ;;
   esac
 done
-[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
 [[ -s $root/data/rwkv_vocab_v20230424.txt ]] || fail "there is no World vocabulary; run cluster/install_deps.sh"
 
-mkdir -p "$work"
-if [[ -z $model ]]; then
-  model=$work/random-rwkv7-$shape.safetensors
-  sizes=(--shape "$shape")
-  [[ $shape != small ]] || sizes=(--layers 4 --channels 256)
-  if [[ ! -s $model ]]; then
-    "$(dirname "$riverrun")/make_random_model" --seed 1 "${sizes[@]}" --output "$model.new"
-    mv "$model.new" "$model"
-  fi
-fi
-[[ -f $model ]] || fail "there is no model $model"
-text=$work/king-james.txt
-if [[ ! -s $text ]]; then
-  command -v bible >/dev/null || fail "the program bible is missing (package bible-kjv)"
-  bible -f gen1:1-rev22:21 >"$text.new" && mv "$text.new" "$text"
-fi
+find_inputs
 exec /usr/bin/python3 "$here/texts.py" --riverrun "$riverrun" --model "$model" --text "$text" --work "$work" --precision "$precision" \
   --bytes "$bytes" --documents "$documents" --ranks "$ranks" --rounds "$rounds"

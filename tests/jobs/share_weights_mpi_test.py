@@ -108,8 +108,9 @@ class ShareWeightsTest(JobTest):
         processes = ranks_of(job).values()
         shared = sum(memory_of(process)[1] for process in processes)
         self.assertLess(abs(shared - weights), 0.05 * weights)
-        # Three copies would be three times the weights; beside them, a rank has some 40 MiB of its own.
-        self.assertLess(sum(all_memory_of(process) for process in processes), 2 * weights)
+        # Beside the weights (200 MiB), a rank has some 65 MiB of its own, most of it activations: twice the weights in all. Another
+        # copy would make it three times, three copies four times.
+        self.assertLess(sum(all_memory_of(process) for process in processes), 2.5 * weights)
 
     def test_copies_of_their_own(self):
         job = self.start(2, "--share-weights", "off")

@@ -189,7 +189,7 @@ void CorpusRun::compute() {
   std::memcpy(&ring_job.carries_in_flight, carries.data(), sizeof(Index));
   std::unique_ptr<TextWriter> writer;
   if (writing_) {
-    writer = std::make_unique<TextWriter>(*writing_, WritingDocuments{list_.key, list_.length, level_}, model_, stream);
+    writer = std::make_unique<TextWriter>(*writing_, WritingDocuments{list_.key, list_.length, level_}, model_, transport_.size(), stream);
     ring_job.start = writing_->start();
     ring_job.fork = writer.get();
   }

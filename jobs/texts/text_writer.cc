@@ -20,8 +20,8 @@ Index most_states(const model::Model& model) {
 
 }  // namespace
 
-TextWriter::TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Stream stream)
-    : writing_(writing), documents_(documents), model_(model), most_held_(most_states(model)),
+TextWriter::TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Index ranks, Stream stream)
+    : writing_(writing), documents_(documents), model_(model), ranks_(ranks), most_held_(most_states(model)),
       decoder_(model, writing.settings(), writing.token_bytes(), std::min(kMostSlots, most_held_), stream) {}
 
 bool TextWriter::wants(const plan::Slice& slice) const {
@@ -38,8 +38,8 @@ void TextWriter::take(const plan::Slice& slice, std::unique_ptr<model::State> st
   items_.push_back({slice.document, section_of(slice), std::move(state)});
 }
 
-void TextWriter::step(const Outlet& outlet) {
-  while (!items_.empty() && decoder_.waiting() + decoder_.writing() < decoder_.slots()) {
+void TextWriter::step(const Outlet& outlet, Index most) {
+  while (!items_.empty() && decoder_.waiting() + decoder_.writing() < most) {
     Item item = std::move(items_.front());
     items_.pop_front();
     const bool summary = writing_.is_summary(documents_.lengths[item.document], item.section);
@@ -63,12 +63,13 @@ void TextWriter::step(const Outlet& outlet) {
 
 void TextWriter::between_blocks(const Outlet& outlet) {
   if (held() < most_held_) return;
-  while (held() >= decoder_.slots()) step(outlet);
+  while (held() >= decoder_.slots()) step(outlet, decoder_.slots());
 }
 
 bool TextWriter::while_waiting(const Outlet& outlet) {
   if (held() == 0) return false;
-  step(outlet);
+  // A text that is begun stays on its rank: the others' share of what is held must still be there to be dealt out.
+  step(outlet, std::clamp<Index>(held() / ranks_, 1, decoder_.slots()));
   return true;
 }
 
@@ -79,7 +80,7 @@ void TextWriter::finish(transport::Transport& transport, transport::Clock::durat
     items_.push_back(unpack(item));
     item = {};
   }
-  while (held() > 0) step(outlet);
+  while (held() > 0) step(outlet, decoder_.slots());
 }
 
 std::vector<std::byte> TextWriter::pack(const Item& item) const {

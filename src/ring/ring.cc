@@ -16,6 +16,8 @@ namespace {
 
 using transport::Clock;
 
+constexpr int kLongWait = 8;  // steps of a fork
+
 // One rank on its way through its blocks.
 class Runner {
  public:
@@ -136,9 +138,9 @@ class Runner {
   void idle() {
     results_.take();
     blocks_.stop_here();
-    // A step holds up what comes meanwhile, and with it other ranks. A wait that has already taken as long as a step is likely to
-    // be a long one; if it is not, it has become at most twice as long.
-    if (job_.fork && waits_.under_way() >= fork_step_) fork_step(outlet_);
+    // A step holds up what comes meanwhile, and makes other ranks wait for as long. These must not take that for a wait worth
+    // filling, or all would write text by text and keep each other waiting: so only one much longer than a step is filled.
+    if (job_.fork && waits_.under_way() >= kLongWait * fork_step_) fork_step(outlet_);
   }
 
   // Nobody waits for this rank any more, nor may it leave the others without a word of its own.

@@ -51,7 +51,8 @@ std::string mebibytes(Index bytes) { char text[32]; std::snprintf(text, sizeof t
 void print_gpu(double gibibytes, const plan::Forecast& forecast, const model::Cost& cost, Index B) {
   const auto room = static_cast<Index>(0.9 * gibibytes * 1073741824);
   const Index fixed = forecast.memory_per_rank - B * cost.activation_bytes;
-  const Index most = (room - fixed) / cost.activation_bytes / 16 * 16;
+  constexpr Index kChunk = plan::Options{}.chunk_tokens;
+  const Index most = (room - fixed) / cost.activation_bytes / kChunk * kChunk;
   char name[40];
   std::snprintf(name, sizeof name, "a GPU of %g GiB", gibibytes);
   print_line(name, room < fixed ? concat("too small: weights and carries take ", mebibytes(fixed), ", and ", mebibytes(room), " are to be had")

@@ -149,7 +149,7 @@ void BlockRun::read_out_block(const plan::Block& block) {
     if (states_[i] && job_.request.states) results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
     results_[i].finite = results_[i].finite && all_finite(results_[i].state) && (i > 0 || stays_finite(out_));
   }
-  find_troubles(block);
+  if (!again_) find_troubles(block);
 }
 
 void BlockRun::give_results(const plan::Block& block) {
@@ -182,7 +182,7 @@ void BlockRun::find_troubles(const plan::Block& block) {
   if (open.empty()) return;
   const Index D = model_.config().channels, L = model_.config().layers;
   if (residual_.size() == 0) residual_ = Array<float>(job_.plan.options.block_tokens * D);
-  const bool first_time = !std::exchange(again_, true);
+  again_ = true;
   Carry* const out = std::exchange(out_, nullptr);
   start_block();
   for (Index layer = 0; layer < L && !open.empty(); ++layer) {
@@ -199,7 +199,7 @@ void BlockRun::find_troubles(const plan::Block& block) {
   }
   for (const std::size_t i : open) results_[i].trouble = {L, -1};
   out_ = out;
-  again_ = !first_time;
+  again_ = false;
 }
 
 // A copy of the state in the carry that this block hands on.

@@ -55,8 +55,20 @@ if(RIVERRUN_CUDA)
     set(RIVERRUN_WITH_CUDA ON)
   endif()
 endif()
+# NCCL's header alone: the library is loaded when a job asks for it.
+if(RIVERRUN_WITH_CUDA AND MPI_C_FOUND)
+  find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
+    add_library(riverrun_nccl_header INTERFACE)
+    target_include_directories(riverrun_nccl_header SYSTEM INTERFACE ${NCCL_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})
+    get_filename_component(folder ${NCCL_LIBRARY} DIRECTORY)
+    target_compile_definitions(riverrun_nccl_header INTERFACE RIVERRUN_NCCL_FOLDER="${folder}")
+    set(RIVERRUN_WITH_NCCL ON)
+  endif()
+endif()
 
 message(STATUS "riverrun: found "
         "oneDNN=${DNNL_LIBRARY} Highway=${HWY_FOUND}${hwy_FOUND} MPI=${MPI_C_FOUND} HDF5=${HDF5_FOUND} "
         "Boost=${Boost_FOUND} OpenSSL=${OPENSSL_FOUND} zlib=${ZLIB_FOUND} zstd=${RIVERRUN_HAVE_ZSTD} "
-        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND} ICU=${ICU_FOUND} CUDA=${RIVERRUN_WITH_CUDA}")
+        "nlohmann_json=${nlohmann_json_FOUND} simdjson=${simdjson_FOUND} ICU=${ICU_FOUND} CUDA=${RIVERRUN_WITH_CUDA} NCCL=${RIVERRUN_WITH_NCCL}")

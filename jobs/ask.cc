@@ -173,7 +173,7 @@ int ask(const CorpusJob& job, const std::vector<std::string>& questions, int arg
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
   const RunRecord record(job.options, argc, argv);
-  const auto& kernels = open_backend(job.options.backend);
+  const auto& kernels = open_backend(job.options.backend, machine.transport);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);
   std::unique_ptr<const Asking> asking;
@@ -188,7 +188,7 @@ int ask(const CorpusJob& job, const std::vector<std::string>& questions, int arg
   const auto take_lock = [&] {
     if (!job.options.output.empty()) lock.emplace(job.options.output);
   };
-  const bool processes = machine.transport == "mpi";  // as in corpus_job.cc
+  const bool processes = runs_processes(machine.transport);  // as in corpus_job.cc
   if (processes) {
     node.identity = identity_of(job.options);
   } else {
@@ -196,7 +196,7 @@ int ask(const CorpusJob& job, const std::vector<std::string>& questions, int arg
     model = load(private_weights());
     settle(*model);
   }
-  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .timeout = machine.timeout},
+  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .timeout = machine.timeout, .device = kernels.device},
                               [&](Transport& transport) {
                                 if (processes) {
                                   if (transport.rank() == 0) while_alive(transport, take_lock);

@@ -52,7 +52,7 @@ po::options_description describe_run(CorpusJobOptions& o) {
       ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"),
        "of the large matrices: auto, as --precision says, or int8: a quarter of the memory of fp32, less exact")
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"),
-       "auto, self, threads, mpi or nccl; auto is mpi under mpirun or srun")
+       "auto, self, threads, mpi or nccl; auto is mpi under mpirun or srun, nccl is for --backend cuda")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
       ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
        "threads per rank; 0: the cores this rank may use")

@@ -97,7 +97,7 @@ int run_bench(int argc, const char* const* argv) {
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"), "of matrix operands: auto, fp32, bf16 or fp16")
       ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"), "of the large matrices: auto or int8")
       ("threads", po::value(&o.threads)->default_value(0)->value_name("N"), "0: all cores")
-      ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads or mpi")
+      ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads, mpi or nccl")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport")
       ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill, ring and kernels: tokens per block")

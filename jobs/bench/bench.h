@@ -33,7 +33,7 @@ struct BenchModel {
   BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head);
   BenchModel(const BenchOptions& options, bool need_head) : BenchModel(options, open_backend(options.backend), need_head) {}
   // On ranks that are processes: one copy of the weights per node, where memory can be shared.
-  BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport);
+  BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head, transport::Transport& transport);
 
   const kernels::KernelTable& kernels;
   std::unique_ptr<ThreadPool> pool;

@@ -48,8 +48,8 @@ BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& 
   model = load(options, need_head, private_weights());
 }
 
-BenchModel::BenchModel(const BenchOptions& options, bool need_head, transport::Transport& transport)
-    : BenchModel(options, open_backend(options.backend)) {
+BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& table, bool need_head, transport::Transport& transport)
+    : BenchModel(options, table) {
   CorpusJobOptions job;
   job.model = options.model, job.precision = options.precision, job.weights = options.weights, job.backend = options.backend;
   const std::string identity = options.model.empty() ? concat(name, ", precision ", job.precision, ", weights ", job.weights) : identity_of(job);

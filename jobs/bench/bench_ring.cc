@@ -26,16 +26,16 @@ void wait_for(Transport& transport, transport::Ticket ticket, const char* what) 
 }
 
 // Seconds that one layer's state takes from rank to rank: half a round trip between ranks 0 and 1. Elsewhere 0.
-double measure_hop(Transport& transport, Index bytes) {
+double measure_hop(Transport& transport, Index bytes, Device& device) {
   if (transport.rank() > 1 || transport.size() == 1) return 0;
   const int peer = 1 - transport.rank();
-  std::vector<std::byte> out(static_cast<std::size_t>(bytes)), in(out.size());
+  const Array<std::byte> out(bytes, device, Memory::shared), in(bytes, device, Memory::shared);  // as carries are
   double best = 1e9;
   for (int ping = 0; ping < kPings; ++ping) {
     const auto begin = Clock::now();
-    const auto receive = transport.post_receive(peer, 0, in);
+    const auto receive = transport.post_receive(peer, 0, in.span());
     if (transport.rank() == 1) wait_for(transport, receive, "a ping");
-    const auto send = transport.post_send(peer, 0, out);
+    const auto send = transport.post_send(peer, 0, out.span());
     wait_for(transport, send, "a ping to be taken");
     if (transport.rank() == 0) wait_for(transport, receive, "a ping's answer");
     transport.note_step();
@@ -67,7 +67,7 @@ class RingBench {
 
   BenchRows run() {
     const model::StateShape& state = bench_.model->state_shape();
-    const double hop = measure_hop(transport_, state.layer_floats() * Index{sizeof(float)});
+    const double hop = measure_hop(transport_, state.layer_floats() * Index{sizeof(float)}, *bench_.kernels.device);
     double alone = 1e9;
     if (transport_.rank() == 0) {
       for (Index round = 0; round < options_.rounds; ++round) alone = std::min(alone, run_alone(bench_, transport_, ids_, options_.block_tokens, stream_));
@@ -149,11 +149,12 @@ BenchRows bench_ring(const BenchOptions& options) {
   BenchRows rows;
   const std::string transport = options.transport == "auto" ? transport::started_under_mpi() ? "mpi" : options.ranks > 1 ? "threads" : "self"
                                                             : options.transport;
-  const bool processes = transport == "mpi";
+  const bool processes = runs_processes(transport);
+  const kernels::KernelTable& kernels = open_backend(options.backend, transport);
   std::unique_ptr<const BenchModel> bench;  // ranks that are threads have one
-  if (!processes) bench = std::make_unique<BenchModel>(options, false);
-  transport::run_ranks(transport, {.ranks = static_cast<int>(options.ranks), .timeout = kTimeout}, [&](Transport& rank) {
-    if (processes) bench = std::make_unique<BenchModel>(options, false, rank);
+  if (!processes) bench = std::make_unique<BenchModel>(options, kernels, false);
+  transport::run_ranks(transport, {.ranks = static_cast<int>(options.ranks), .timeout = kTimeout, .device = kernels.device}, [&](Transport& rank) {
+    if (processes) bench = std::make_unique<BenchModel>(options, kernels, false, rank);
     const BenchRows found = RingBench(*bench, options, rank).run();
     if (rank.rank() == 0) rows = found;
     return 0;

@@ -21,7 +21,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   exit_on_stop_signals();  // until there is something to lose
   const Machine machine = prepare_machine(job.options);
   check_paths(job.options);
-  const auto& kernels = open_backend(job.options.backend);
+  const auto& kernels = open_backend(job.options.backend, machine.transport);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);
   const RunRecord record(job.options, argc, argv);
@@ -44,7 +44,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
   std::unique_ptr<model::Model> model;
   std::optional<RunLock> lock;  // in the process of rank 0
   // Ranks that are threads share what is loaded before they start; ranks that are processes need MPI to agree on who packs.
-  const bool processes = machine.transport == "mpi";
+  const bool processes = runs_processes(machine.transport);
   if (processes) {
     node.identity = identity_of(job.options);
   } else {
@@ -52,7 +52,7 @@ int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
     model = load(private_weights());
     settle(*model);
   }
-  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout},
+  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .synchronous_sends = job.options.synchronous_sends, .timeout = machine.timeout, .device = kernels.device},
                               [&](transport::Transport& transport) {
                                 if (processes) {
                                   if (transport.rank() == 0) while_alive(transport, [&] { lock.emplace(job.options.output); });

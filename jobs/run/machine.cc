@@ -73,7 +73,7 @@ Machine prepare_machine(const CorpusJobOptions& options) {
   if (machine.transport == "auto") machine.transport = transport::started_under_mpi() ? "mpi" : options.ranks > 1 ? "threads" : "self";
   RR_CHECK_INPUT(options.ranks == 1 || machine.transport == "threads", "--ranks ", options.ranks,
                  " is for --transport threads; with ", machine.transport, " the launcher says how many ranks there are");
-  RR_CHECK_INPUT(machine.transport == "mpi" || launched_processes() == 1, "--transport ",
+  RR_CHECK_INPUT(runs_processes(machine.transport) || launched_processes() == 1, "--transport ",
                  machine.transport, " is for one process, but ", launched_processes(),
                  " were started, which would all do the same work; leave it out, or start one process");
   const Index here = machine.transport == "threads" ? options.ranks : machine.transport == "self" ? 1 : ranks_on_node();
@@ -145,7 +145,12 @@ int launched_rank() {
   return 0;
 }
 
-const kernels::KernelTable& open_backend(const std::string& name) {
+bool runs_processes(const std::string& transport) { return transport == "mpi" || transport == "nccl"; }
+
+const kernels::KernelTable& open_backend(const std::string& name, const std::string& transport) {
+  // CUDA by default loads a kernel when it is first launched, and may wait for those that run. One of NCCL's may run until another
+  // rank is past such a wait of its own.
+  if (transport == "nccl") RR_CHECK(setenv("CUDA_MODULE_LOADING", "EAGER", 0) == 0, with_errno("setenv"));
   const kernels::KernelTable& kernels = kernels::find_backend(name);
   Index rank_on_node = 0;
   for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"}) {

@@ -40,7 +40,11 @@ Index carries_for(const plan::Plan& plan, const model::Model& model, const ring:
 // The rank that mpirun or srun gave this process, known before MPI starts; 0 elsewhere.
 int launched_rank();
 
-// The kernels that --backend names, on this process's own device. InputError when they are not in this build, or the device not here.
-const kernels::KernelTable& open_backend(const std::string& name);
+// Whether the ranks of a transport are processes.
+bool runs_processes(const std::string& transport);
+
+// The kernels that --backend names, on this process's own device, for ranks that `transport` connects. InputError when they are
+// not in this build, or the device not here.
+const kernels::KernelTable& open_backend(const std::string& name, const std::string& transport = "self");
 
 }  // namespace riverrun::jobs

@@ -85,6 +85,12 @@ class Gpu final : public Device {
     keep_scratch();
   }
 
+  std::string bus_id() override {
+    char text[32];
+    check(cudaDeviceGetPCIBusId(text, sizeof text, ordinal_), "the GPU's place");
+    return text;
+  }
+
   Index free_bytes() override {
     use();
     std::size_t left = 0, total = 0;
@@ -124,6 +130,13 @@ class Gpu final : public Device {
     (memory == Memory::device ? device_ : shared_).give(data, rounded_size(bytes));
   }
 
+  bool reaches(const void* data) override {
+    use();
+    cudaPointerAttributes attributes;
+    check(cudaPointerGetAttributes(&attributes, data), "what kind of memory it is");
+    return attributes.type != cudaMemoryTypeUnregistered;
+  }
+
   void* open_order() override {
     use();
     cudaStream_t stream = nullptr;
@@ -142,6 +155,15 @@ class Gpu final : public Device {
   }
   void synchronize(const Stream& stream) override {
     check(cudaStreamSynchronize(native(stream)), "waiting for the GPU's work");
+  }
+  bool idle(const Stream& stream) override {
+    const cudaError_t error = cudaStreamQuery(native(stream));
+    if (error == cudaErrorNotReady) {
+      (void)cudaGetLastError();  // it would be reported by the next launch
+      return false;
+    }
+    check(error, "the GPU's work");
+    return true;
   }
 
  private:

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "core/types.h"
 
@@ -26,6 +27,9 @@ class Device {
   // each, by their rank on the node. Called once, before anything else is asked of the device.
   virtual void require(int rank_on_node) = 0;
 
+  // Which device of its machine this is: CUDA: the PCI bus id. Empty on a CPU.
+  virtual std::string bus_id() = 0;
+
   // Bytes of device memory that are left; the most there can be where nobody knows.
   virtual Index free_bytes() = 0;
 
@@ -33,6 +37,9 @@ class Device {
   virtual std::byte* allocate(Index bytes, Memory memory) = 0;
   // No kernel that was started uses the memory any more.
   virtual void free(std::byte* data, Index bytes, Memory memory) noexcept = 0;
+
+  // Whether kernels reach what is there: device and shared memory, and whatever else the device can.
+  virtual bool reaches(const void* data) = 0;
 
   // The order that a stream's work is done in; null on a CPU. Work of different streams has no order.
   virtual void* open_order() = 0;
@@ -43,6 +50,8 @@ class Device {
   // Returns when all earlier work of the stream is done: what kernels wrote to shared memory can be read then. Error
   // when one of them failed.
   virtual void synchronize(const Stream& stream) = 0;
+  // Whether synchronize() would return at once. Error likewise.
+  virtual bool idle(const Stream& stream) = 0;
 };
 
 // Memory of this process; kernels are done when their call returns.

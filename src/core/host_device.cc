@@ -18,6 +18,7 @@ class HostDevice final : public Device {
  public:
   DeviceKind kind() const override { return DeviceKind::cpu; }
   void require(int) override {}
+  std::string bus_id() override { return ""; }
   Index free_bytes() override { return std::numeric_limits<Index>::max(); }
 
   // Large pieces ask for huge pages.
@@ -34,6 +35,8 @@ class HostDevice final : public Device {
   }
   void free(std::byte* data, Index, Memory) noexcept override { std::free(data); }
 
+  bool reaches(const void*) override { return true; }
+
   void* open_order() override { return nullptr; }
   void close_order(void*) noexcept override {}
 
@@ -41,6 +44,7 @@ class HostDevice final : public Device {
     if (bytes > 0) std::memcpy(to, from, static_cast<std::size_t>(bytes));
   }
   void synchronize(const Stream&) override {}
+  bool idle(const Stream&) override { return true; }
 };
 
 }  // namespace

@@ -22,6 +22,12 @@ MPI_Comm own_communicator() {
   return copy;
 }
 
+bool ended(MPI_Request& request) {
+  int flag = 0;
+  RR_MPI(MPI_Test(&request, &flag, MPI_STATUS_IGNORE));
+  return flag != 0;
+}
+
 Operation Pieces::send(MPI_Comm comm, int peer, Index tag, std::span<const std::byte> bytes) const {
   Operation operation{.peer = peer, .tag = tag};
   for_each(std::ssize(bytes), [&](Index offset, int length) {

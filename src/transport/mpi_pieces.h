@@ -18,6 +18,9 @@ void check_mpi(int result, const char* call);
 // A communicator of our own, so that neither errors nor messages mix with anybody else's.
 MPI_Comm own_communicator();
 
+// Whether it is through; it is null then.
+bool ended(MPI_Request& request);
+
 // A posted send or receive: one request per piece.
 struct Operation {
   std::vector<MPI_Request> requests;

@@ -10,6 +10,7 @@ using Body = std::function<int(Transport&)>;
 int run_self(const Options& options, const Body& body);
 int run_threads(const Options& options, const Body& body);
 int run_mpi(const Options& options, const Body& body);
+int run_nccl(const Options& options, const Body& body);
 
 // Throws unless `peer` is another rank and `tag` is one that the transport can carry.
 void check_address(const Transport& transport, int peer, Index tag);

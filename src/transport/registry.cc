@@ -15,13 +15,23 @@ constexpr bool kHaveMpi = false;
 constexpr std::nullptr_t kRunMpi = nullptr;
 #endif
 
+#if RIVERRUN_WITH_NCCL
+constexpr bool kHaveNccl = true;
+constexpr auto kRunNccl = run_nccl;
+#else
+constexpr bool kHaveNccl = false;
+constexpr std::nullptr_t kRunNccl = nullptr;
+#endif
+
 using Run = int (*)(const Options&, const Body&);
-constexpr Run kRuns[] = {run_self, run_threads, kRunMpi, nullptr};  // in the order of kEntries
+constexpr Run kRuns[] = {run_self, run_threads, kRunMpi, kRunNccl};  // in the order of kEntries
 constexpr Entry kEntries[] = {
     {"self", true, ""},
     {"threads", true, ""},
     {"mpi", kHaveMpi, "install an MPI library, such as libopenmpi-dev, and configure again"},
-    {"nccl", false, "this version has none; \"mpi\" carries the states of GPU ranks through host memory"},
+    {"nccl", kHaveNccl,
+     "install CUDA, NCCL and an MPI library, such as libnccl-dev and libopenmpi-dev, and configure again; \"mpi\" connects ranks with "
+     "GPUs, too"},
 };
 static_assert(std::size(kRuns) == std::size(kEntries));
 

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "core/device.h"
 #include "core/stop.h"
 #include "core/types.h"
 
@@ -105,6 +106,7 @@ struct Options {
   bool synchronous_sends = false; // MPI: every send waits for its receive, to prove that nothing relies on buffering
   Index piece_bytes = Index{1} << 30;  // MPI: longer messages travel in pieces, since MPI counts with an int
   Clock::duration timeout = std::chrono::seconds(60);  // MPI: for the end of the job; ranks make themselves heard several times as often
+  Device* device = &host_device();  // NCCL: the GPU of this rank, which reaches the memory of all messages
 };
 
 // Known names and whether this build has them: "self", "threads", "mpi", "nccl".

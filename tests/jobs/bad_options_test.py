@@ -33,7 +33,7 @@ class BadOptionsTest(RefusalTest):
             (["--weights", "int4"], ["--weights 'int4'", "auto, int8"]),
             (["--backend", "cuda"], ["cuda", "--backend cpu"]),
             (["--backend", "tpu"], ["tpu", "cpu"]),
-            (["--transport", "nccl"], ["nccl", "not in this build"]),
+            (["--transport", "nccl", "--backend", "cpu"], ["nccl", "mpi"]),  # not in this build, or not for CPUs
             (["--transport", "foo"], ["foo", "self, threads, mpi, nccl"]),
             (["--share-weights", "maybe"], ["--share-weights 'maybe'", "auto, on, off"]),
             (["--timeout", "0"], ["--timeout 0"]),

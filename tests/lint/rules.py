@@ -22,7 +22,7 @@ MAY_ALSO_INCLUDE = {"ring": ("kernels/segment.h",)}
 # Whoever else needs the package goes through the folder that is its home.
 HOMES = {
     r"mpi\.h": r"src/transport/mpi[^/]*|tests/.*main[^/]*\.cc",
-    r"nccl\.h": r"src/transport/nccl[^/]*",
+    r"nccl\.h": r"(src/transport/nccl|tests/support/nccl_emulator/)[^/]*",
     r"cuda[^/]*\.h|cublas[^/]*\.h|mma\.h|cub/.*|cooperative_groups.*": r"kernels/cuda/.*|src/core/.*",
     r"hdf5[^/]*\.h|H5.*\.h": r"src/output/[^/]*\.cc|tests/output/.*",
     r"boost/.*": r"(jobs|tests/support/cuda_emulator)/.*",

@@ -33,6 +33,7 @@ class DeferredDevice final : public Device {
 
   DeviceKind kind() const override { return DeviceKind::cuda; }
   void require(int) override {}
+  std::string bus_id() override { return "deferred"; }
   Index free_bytes() override { return kArena - used_; }
 
   std::byte* allocate(Index bytes, Memory memory) override {
@@ -54,6 +55,8 @@ class DeferredDevice final : public Device {
     reachable([&] { std::memset(data, 0xff, static_cast<std::size_t>(bytes)); });
   }
 
+  bool reaches(const void*) override { return true; }
+
   void* open_order() override { return new Order; }
   void close_order(void* order) noexcept override { delete static_cast<Order*>(order); }
 
@@ -70,6 +73,8 @@ class DeferredDevice final : public Device {
       for (const auto& run : work) run(host_stream(*stream.pool));
     });
   }
+
+  bool idle(const Stream& stream) override { return order_of(stream).work.empty(); }
 
   static Order& order_of(const Stream& stream) {
     RR_CHECK(stream.order != nullptr, "a stream without an order");

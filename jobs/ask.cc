@@ -3,25 +3,15 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <optional>
 #include <thread>
 
 #include "core/error.h"
-#include "core/log.h"
-#include "core/stop.h"
-#include "core/thread_pool.h"
 #include "jobs/commands.h"
-#include "jobs/run/file_checksum.h"
-#include "jobs/run/machine.h"
-#include "jobs/run/node_model.h"
-#include "jobs/run/run_lock.h"
-#include "jobs/run/run_record.h"
+#include "jobs/run/on_ranks.h"
 #include "jobs/run/while_alive.h"
 #include "jobs/texts/answers.h"
 #include "jobs/texts/questions.h"
 #include "jobs/texts/text_options.h"
-#include "kernels/table.h"
-#include "transport/transport.h"
 
 namespace riverrun::jobs {
 
@@ -43,9 +33,9 @@ std::vector<TokenId> prompt_of(const TextRules& rules, const std::string& questi
   return ids;
 }
 
-// What all ranks know. The first three must outlive it.
+// What all ranks know.
 struct Asking {
-  Asking(const CorpusJob& job, const Machine& machine, const RunRecord& record, const model::Model& model, const std::vector<std::string>& questions);
+  Asking(const CorpusJob& job, const Prepared& prepared, const std::vector<std::string>& questions);
 
   const Machine& machine;
   const RunRecord& record;
@@ -157,9 +147,8 @@ std::vector<Asked> make_rows(const output::Reader& file, Index questions) {
   return rows;
 }
 
-Asking::Asking(const CorpusJob& given, const Machine& its_machine, const RunRecord& its_record, const model::Model& its_model,
-               const std::vector<std::string>& its_questions)
-    : machine(its_machine), record(its_record), model(its_model), job(given),
+Asking::Asking(const CorpusJob& given, const Prepared& prepared, const std::vector<std::string>& its_questions)
+    : machine(prepared.machine), record(prepared.record), model(prepared.model), job(given),
       rules(*job.writing, job.options.model, job.options.tokenizer, model.config().vocab), states(job.options.input, model),
       questions(its_questions), ids(states.file().ids()), rows(make_rows(states.file(), std::ssize(questions))) {
   rules.record(job.attributes);
@@ -168,42 +157,12 @@ Asking::Asking(const CorpusJob& given, const Machine& its_machine, const RunReco
   for (const std::string& question : questions) prompts.push_back(prompt_of(rules, question));
 }
 
+// Its ranks never call note_stop_signals(): what is not answered is asked again, and reading the documents was the work.
 int ask(const CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
-  exit_on_stop_signals();  // what is not answered is asked again: reading the documents was the work
-  const Machine machine = prepare_machine(job.options);
-  check_paths(job.options);
-  const RunRecord record(job.options, argc, argv);
-  const auto& kernels = open_backend(job.options.backend, machine.transport);
-  ThreadPool pool(machine.threads);
-  const OwnStream stream(*kernels.device, pool);
-  std::unique_ptr<const Asking> asking;
-  const auto load = [&](WeightStorage& storage) {
-    return model::load_model(job.options.model, kernels, stream, {job.options.precision, true, "", job.options.weights, &storage});
-  };
-  const auto settle = [&](const model::Model& model) { asking = std::make_unique<Asking>(job, machine, record, model, questions); };
-  const auto checksum = [&] { return checksum_of_files(weight_files(job.options), pool); };
-  NodeModelArgs node{parse_share_weights(job.options.share_weights), kernels.device->kind(), "", load, checksum, settle, machine.timeout};
-  std::unique_ptr<model::Model> model;
-  std::optional<RunLock> lock;  // in the process of rank 0, when there is an output
-  const auto take_lock = [&] {
-    if (!job.options.output.empty()) lock.emplace(job.options.output);
-  };
-  const bool processes = runs_processes(machine.transport);  // as in corpus_job.cc
-  if (processes) {
-    node.identity = identity_of(job.options);
-  } else {
-    take_lock();
-    model = load(private_weights());
-    settle(*model);
-  }
-  return transport::run_ranks(machine.transport, {.ranks = static_cast<int>(job.options.ranks), .timeout = machine.timeout, .device = kernels.device},
-                              [&](Transport& transport) {
-                                if (processes) {
-                                  if (transport.rank() == 0) while_alive(transport, take_lock);
-                                  model = load_node_model(node, transport);
-                                }
-                                return AskRun(*asking, transport).run();
-                              });
+  return run_on_ranks(job, argc, argv, [&](const Prepared& prepared) -> RankBody {
+    const auto asking = std::make_shared<const Asking>(job, prepared, questions);
+    return [asking](Transport& transport) { return AskRun(*asking, transport).run(); };
+  });
 }
 
 }  // namespace

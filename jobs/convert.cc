@@ -12,18 +12,6 @@
 
 namespace riverrun::jobs {
 
-namespace {
-
-std::optional<DType> parse_dtype(const std::string& name) {
-  if (name == "keep") return std::nullopt;
-  if (name == "fp32") return DType::f32;
-  if (name == "bf16") return DType::bf16;
-  if (name == "fp16") return DType::f16;
-  throw InputError("--dtype '" + name + "' is none of keep, fp32, bf16, fp16");
-}
-
-}  // namespace
-
 int run_convert(int argc, const char* const* argv) {
   namespace po = boost::program_options;
   std::string dtype = "keep";
@@ -38,7 +26,8 @@ int run_convert(int argc, const char* const* argv) {
   RR_CHECK_INPUT(files.size() == 2, "convert takes the file to read and the file to write, got ", files.size(),
                  "; see riverrun convert --help");
   const std::string &in = files[0], &out = files[1];
-  const std::optional<DType> type = parse_dtype(dtype);
+  const std::optional<DType> type = parse_weight_type(dtype);
+  RR_CHECK_INPUT(type || dtype == "keep", "--dtype '", dtype, "' is none of keep, fp32, bf16, fp16");
   RR_CHECK_INPUT(overwrite || !std::filesystem::exists(out), out, " exists; use --overwrite to replace it");
   const auto file = checkpoint::open_checkpoint(in);
   for (const std::string& path : file->file_paths()) {

@@ -1,8 +1,6 @@
 // make_random_model: writes a checkpoint of any generation with random weights from a seed, for demonstrations and benchmarks. It knows
 // nothing: its numbers mean nothing.
 
-#include <iostream>
-
 #include "checkpoint/random_model.h"
 #include "core/error.h"
 #include "core/log.h"
@@ -46,8 +44,9 @@ int run(int argc, const char* const* argv) {
     shape.rank_w = known.rank_w, shape.rank_a = known.rank_a, shape.rank_v = known.rank_v, shape.rank_g = known.rank_g;
     shape.rank_shift = known.rank_shift;
   }
-  RR_CHECK_INPUT(dtype == "bf16" || dtype == "fp16" || dtype == "fp32", "--dtype '", dtype, "' is none of bf16, fp16, fp32");
-  shape.dtype = dtype == "bf16" ? DType::bf16 : dtype == "fp16" ? DType::f16 : DType::f32;
+  const std::optional<DType> type = jobs::parse_weight_type(dtype);
+  RR_CHECK_INPUT(type, "--dtype '", dtype, "' is none of bf16, fp16, fp32");
+  shape.dtype = *type;
   shape.head = !headless;
   checkpoint::write_random_model(output, shape);
   return 0;

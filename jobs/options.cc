@@ -115,6 +115,13 @@ Index parse_token_option(const std::string& option, const std::string& value) {
   return id;
 }
 
+std::optional<DType> parse_weight_type(const std::string& name) {
+  for (const DType type : {DType::f32, DType::bf16, DType::f16}) {
+    if (name == name_of(type)) return type;
+  }
+  return std::nullopt;
+}
+
 Shard parse_shard(const std::string& value) {
   Shard shard;
   const char* const end = value.data() + value.size();

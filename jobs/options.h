@@ -2,6 +2,7 @@
 #pragma once
 
 #include <boost/program_options.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,6 +41,9 @@ bool parse(int argc, const char* const* argv, const std::string& usage, boost::p
 
 // "auto", "none" or an id. Returns -1 for none, -2 for auto; InputError for anything else, naming the option.
 Index parse_token_option(const std::string& option, const std::string& value);
+
+// The type of weights that "fp32", "bf16" or "fp16" names; none for anything else.
+std::optional<DType> parse_weight_type(const std::string& name);
 
 // "I/N" with 1 <= I <= N; InputError for anything else.
 Shard parse_shard(const std::string& value);

@@ -24,10 +24,9 @@ namespace {
 constexpr const char* kSpoolSuffix = ".tokens";
 }  // namespace
 
-CorpusRun::CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
-                     const RunRecord& record, const Writing* writing, transport::Transport& transport)
-    : job_(job), machine_(machine), model_(model), kernels_(kernels), record_(record), writing_(writing), transport_(transport),
-      timeout_(machine.timeout), request_(job.request), folder_(job.options.output) {}
+CorpusRun::CorpusRun(const CorpusJob& job, const Prepared& prepared, const Writing* writing, transport::Transport& transport)
+    : job_(job), prepared_(prepared), model_(prepared.model), writing_(writing), transport_(transport),
+      timeout_(prepared.machine.timeout), request_(job.request), folder_(job.options.output) {}
 
 int CorpusRun::run() {
   if (leads()) while_alive(transport_, [this] { prepare(); });
@@ -56,7 +55,7 @@ void CorpusRun::prepare() {
   if (job_.passages > 0) tokenizer = open_tokenizer(job_.options.model, job_.options.tokenizer, model_.config().vocab);
   FirstPass pass = read_input({job_.options.model, job_.options.input, job_.options.tokenizer, spool_file_->path(),
                                writing_ ? "none" : job_.options.start_token, job_.options.end_token, job_.auto_start_token, job_.auto_end_token,
-                               job_.options.keep_invalid_utf8, model_.config().vocab, machine_.threads,
+                               job_.options.keep_invalid_utf8, model_.config().vocab, prepared_.machine.threads,
                                writing_ ? &writing_->tokenizer() : tokenizer.get(), job_.options.shard});
   // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
   malloc_trim(0);
@@ -69,7 +68,7 @@ void CorpusRun::prepare() {
   if (shard.count > 1) longest = 0;  // no shard knows the longest document of all, and they must choose alike
   list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}, {}, {}};
 
-  auto attributes = record_.attributes(job_, model_);
+  auto attributes = prepared_.record.attributes(job_, model_);
   attributes.push_back({"tokenizer", pass.tokenizer});
   attributes.push_back({"start_token", Index{pass.start_token}});
   attributes.push_back({"end_token", Index{pass.end_token}});
@@ -171,9 +170,9 @@ void CorpusRun::compute() {
   transport_.barrier("every rank to be ready", timeout_);
   Trace trace(transport_.rank(), Trace::Clock::now());
   std::unique_ptr<Progress> progress;
-  if (leads()) progress = std::make_unique<Progress>(machine_.progress, plan.tokens);
-  ThreadPool pool(machine_.threads);
-  const OwnStream stream(*kernels_.device, pool);
+  if (leads()) progress = std::make_unique<Progress>(prepared_.machine.progress, plan.tokens);
+  ThreadPool pool(prepared_.machine.threads);
+  const OwnStream stream(*prepared_.kernels.device, pool);
   SectionedTokens sectioned;
   const auto tokens = [&](Index document, Index first, Index count) {
     const auto own = [&](Index from, Index size) { return spool_->ids(list_.first[document] + from, size); };
@@ -183,7 +182,7 @@ void CorpusRun::compute() {
     take(std::move(result));
     progress->update(results_->tokens_done(), results_->documents_done(), efficiency);
   };
-  ring::Job ring_job{plan, model_, kernels_, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
+  ring::Job ring_job{plan, model_, prepared_.kernels, request_, tokens, timeout_, on_result, job_.options.trace.empty() ? nullptr : &trace};
   ring_job.checkpoints = ring_checkpoints();
   ring_job.verify = job_.options.verify;
   std::memcpy(&ring_job.carries_in_flight, carries.data(), sizeof(Index));

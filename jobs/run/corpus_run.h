@@ -6,15 +6,12 @@
 
 #include "jobs/run/checkpoints.h"
 #include "jobs/run/corpus_job.h"
-#include "jobs/run/machine.h"
+#include "jobs/run/on_ranks.h"
 #include "jobs/run/result_file.h"
-#include "jobs/run/run_record.h"
 #include "jobs/run/scratch_file.h"
 #include "jobs/run/work_list.h"
 #include "jobs/texts/hierarchy.h"
 #include "jobs/texts/passages.h"
-#include "kernels/table.h"
-#include "model/model.h"
 #include "plan/plan.h"
 #include "ring/ring.h"
 #include "text/corpus.h"
@@ -25,8 +22,7 @@ namespace riverrun::jobs {
 class CorpusRun {
  public:
   // All must outlive it. `writing`: null for a job that writes no texts.
-  CorpusRun(const CorpusJob& job, const Machine& machine, const model::Model& model, const kernels::KernelTable& kernels,
-            const RunRecord& record, const Writing* writing, transport::Transport& transport);
+  CorpusRun(const CorpusJob& job, const Prepared& prepared, const Writing* writing, transport::Transport& transport);
 
   // The exit code, the same on all ranks.
   int run();
@@ -48,10 +44,8 @@ class CorpusRun {
   void tell_stopped() const;
 
   const CorpusJob& job_;
-  const Machine& machine_;
+  const Prepared& prepared_;
   const model::Model& model_;
-  const kernels::KernelTable& kernels_;
-  const RunRecord& record_;
   const Writing* const writing_;
   transport::Transport& transport_;
   transport::Clock::duration timeout_;

@@ -1,13 +1,14 @@
-// Machine: what the options come to on this machine, and what is written down about a run.
+// Machine: what the options come to, on this machine and in the plan.
 #pragma once
 
 #include <string>
 #include <vector>
 
 #include "core/progress.h"
-#include "jobs/run/corpus_job.h"
+#include "jobs/options.h"
 #include "model/model.h"
 #include "plan/plan.h"
+#include "ring/result.h"
 #include "transport/transport.h"
 
 namespace riverrun::jobs {

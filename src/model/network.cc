@@ -1,6 +1,7 @@
 #include "model/network.h"
 
 #include <algorithm>
+#include <array>
 
 #include "core/error.h"
 #include "model/initial_state.h"
@@ -11,8 +12,6 @@ namespace {
 
 constexpr Index kLogitRows = 128;  // rows of logits held at once: 32 MiB for the World vocabulary
 constexpr std::size_t kMostMixes = 6;
-
-NetworkWorkspace& shared(Workspace& workspace) { return static_cast<NetworkWorkspace&>(workspace); }
 
 }  // namespace
 
@@ -158,13 +157,6 @@ void Network::gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate,
   product(ws, ws.mix[0], output, ws.x.data(), Epilogue::add);
 }
 
-void Network::gated_feed_forward(WS& ws, const GatedChannelMix& at) const {
-  product(ws, ws.mix[GatedChannelMix::kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
-  inner_product(ws, ws.mix[GatedChannelMix::kK], at.key, Epilogue::relu_squared);
-  product(ws, ws.inner, at.value, ws.y.data());
-  kernels_.gate_add({ws.rows(), config_.channels, ws.r.data(), ws.y.data(), ws.x.data()}, ws.stream);
-}
-
 Norm Network::load_norm(WeightLoader& load, const std::string& name, Index D) {
   return {load.vector(name + ".weight", {D}), load.vector(name + ".bias", {D})};
 }
@@ -173,15 +165,6 @@ Array<float> Network::load_present_share(WeightLoader& load, const std::string& 
   Array<float> mu = load.host_vector(name, {D});
   for (float& share : mu.span()) share = 1.0f - share;
   return load.to_device(std::move(mu));
-}
-
-GatedChannelMix Network::load_gated_channel_mix(WeightLoader& load, const std::string& ffn) const {
-  const Index D = config_.channels, F = config_.ffn;
-  GatedChannelMix mix;
-  mix.key = load.matrix(ffn + "key.weight", F, D);
-  mix.receptance = load.matrix(ffn + "receptance.weight", D, D);
-  mix.value = load.matrix(ffn + "value.weight", D, F);
-  return mix;
 }
 
 }  // namespace riverrun::model

@@ -1,7 +1,6 @@
 // Network: what the RWKV generations share around and inside their layers.
 #pragma once
 
-#include <array>
 #include <memory>
 #include <span>
 #include <string>
@@ -58,13 +57,6 @@ class NetworkWorkspace : public Workspace {
   Index bytes_ = 0;
 };
 
-// Channel mix with a receptance gate (RWKV-4 to 6): x += sigmoid(R x_r) * V relu(K x_k)^2.
-struct GatedChannelMix {
-  enum { kK, kR, kLerps };
-  std::array<Array<float>, kLerps> mu;  // of the previous token
-  Matrix key, receptance, value;
-};
-
 class Network : public Model {
  public:
   Index weight_bytes() const final { return weight_bytes_; }
@@ -77,6 +69,7 @@ class Network : public Model {
 
  protected:
   using WS = NetworkWorkspace;
+  static WS& shared(Workspace& workspace) { return static_cast<WS&>(workspace); }
 
   // Loads what lies outside the layers. A generation's constructor loads its layers, then calls finish_load().
   // The tuned initial state, when there is one, is in place before that.
@@ -99,13 +92,10 @@ class Network : public Model {
   void lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const;
   // Read-out of RWKV-5 and 6: x += output (GN(y; ln_x) * gate); an empty gate means 1.
   void gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate, const Matrix& output) const;
-  void gated_feed_forward(WS& ws, const GatedChannelMix& at) const;
 
   static Norm load_norm(WeightLoader& load, const std::string& name, Index D);
   // RWKV-4 and 5 store the share of the present token in a lerp: what is kept is that of the previous one.
   static Array<float> load_present_share(WeightLoader& load, const std::string& name, Index D);
-  // The matrices; the lerps are the caller's, whose names and meaning differ.
-  GatedChannelMix load_gated_channel_mix(WeightLoader& load, const std::string& ffn) const;
 
   const kernels::KernelTable& kernels_;
 

@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "model/network.h"
+#include "model/gated_network.h"
 
 namespace riverrun::model {
 
@@ -17,19 +17,21 @@ namespace {
 enum Lerp { kK, kV, kR, kLerps };
 
 struct Layer {
-  Norm ln1, ln2;
+  Norm ln1;
   std::array<Array<float>, kLerps> mu;
   Array<float> log_decay, bonus;
   Matrix receptance, key, value, output;
-  GatedChannelMix channel;
 };
 
 StateShape rwkv4_state_shape(const Config& config) { return {config.layers, config.channels, 3, config.channels}; }
 
-class Rwkv4 : public Network {
+class Rwkv4 : public GatedNetwork {
  public:
-  Rwkv4(const LoadArgs& args, WeightLoader& load) : Network(args, load, rwkv4_state_shape(args.config)) {
-    for (Index layer = 0; layer < config_.layers; ++layer) layers_.push_back(load_layer(load, layer));
+  Rwkv4(const LoadArgs& args, WeightLoader& load) : GatedNetwork(args, load, rwkv4_state_shape(args.config)) {
+    for (Index layer = 0; layer < config_.layers; ++layer) {
+      layers_.push_back(load_layer(load, layer));
+      load_channel_mix(load, Share::present);
+    }
     finish_load(load);
     for (Index layer = 0; layer < config_.layers; ++layer) {
       for (Index d = 0; d < config_.channels; ++d) initial_state_.parts(layer)[3 * d + 2] = kernels::kWkv4NoPast;
@@ -41,11 +43,11 @@ class Rwkv4 : public Network {
   }
 
   void mix_time(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
-    shift_mix(self(workspace), layers_[layer].ln1, rows, next_rows, layers_[layer].mu);
+    shift_mix(shared(workspace), layers_[layer].ln1, rows, next_rows, layers_[layer].mu);
   }
 
   void project(Workspace& workspace, Index layer) const override {
-    auto& ws = self(workspace);
+    auto& ws = shared(workspace);
     const Layer& at = layers_[layer];
     product(ws, ws.mix[kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
     product(ws, ws.mix[kK], at.key, ws.k.data());
@@ -53,7 +55,7 @@ class Rwkv4 : public Network {
   }
 
   void pass_state(Workspace& workspace, Index layer, Index first_part, Index parts, In state, Out next_state) const override {
-    auto& ws = self(workspace);
+    auto& ws = shared(workspace);
     const Layer& at = layers_[layer];
     kernels_.wkv4({ws.rows(), config_.channels, first_part, parts, ws.k.data(), ws.v.data(), at.log_decay.data(), at.bonus.data(),
                    ws.y.data(), ws.segment_count(), ws.segments.data(), state, next_state},
@@ -61,30 +63,19 @@ class Rwkv4 : public Network {
   }
 
   void read_out(Workspace& workspace, Index layer) const override {
-    auto& ws = self(workspace);
+    auto& ws = shared(workspace);
     kernels_.gate({ws.rows(), config_.channels, ws.r.data(), ws.y.data(), nullptr, ws.mix[0].data(), precision_}, ws.stream);
     product(ws, ws.mix[0], layers_[layer].output, ws.x.data(), Epilogue::add);
   }
 
-  void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
-    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, layers_[layer].channel.mu);
-  }
-
-  void feed_forward(Workspace& workspace, Index layer) const override {
-    gated_feed_forward(self(workspace), layers_[layer].channel);
-  }
-
  private:
-  static NetworkWorkspace& self(Workspace& workspace) { return static_cast<NetworkWorkspace&>(workspace); }
-
   const Norm& time_norm(Index layer) const override { return layers_[layer].ln1; }
 
   Layer load_layer(WeightLoader& load, Index number) const {
     const Index D = config_.channels;
-    const std::string block = concat("blocks.", number, "."), att = block + "att.", ffn = block + "ffn.";
+    const std::string block = concat("blocks.", number, "."), att = block + "att.";
     Layer layer;
     layer.ln1 = load_norm(load, block + "ln1", D);
-    layer.ln2 = load_norm(load, block + "ln2", D);
     layer.mu[kK] = load_present_share(load, att + "time_mix_k", D);
     layer.mu[kV] = load_present_share(load, att + "time_mix_v", D);
     layer.mu[kR] = load_present_share(load, att + "time_mix_r", D);
@@ -96,9 +87,6 @@ class Rwkv4 : public Network {
     layer.key = load.matrix(att + "key.weight", D, D);
     layer.value = load.matrix(att + "value.weight", D, D);
     layer.output = load.matrix(att + "output.weight", D, D);
-    layer.channel = load_gated_channel_mix(load, ffn);
-    layer.channel.mu[GatedChannelMix::kK] = load_present_share(load, ffn + "time_mix_k", D);
-    layer.channel.mu[GatedChannelMix::kR] = load_present_share(load, ffn + "time_mix_r", D);
     return layer;
   }
 

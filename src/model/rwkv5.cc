@@ -8,7 +8,7 @@
 #include <cmath>
 
 #include "core/error.h"
-#include "model/network.h"
+#include "model/gated_network.h"
 
 namespace riverrun::model {
 
@@ -17,12 +17,11 @@ namespace {
 enum Lerp { kK, kV, kR, kG, kLerps };
 
 struct Layer {
-  Norm ln1, ln2, ln_x;
+  Norm ln1, ln_x;
   std::array<Array<float>, kLerps> mu;  // kG: not in 5.0
   Array<float> decay, bonus;            // [D]
   Matrix receptance, key, value, output;
   Matrix gate;  // not in 5.0
-  GatedChannelMix channel;
 };
 
 bool gated(const Config& config) { return config.generation != "rwkv5.0"; }
@@ -38,10 +37,13 @@ class Rwkv5Workspace : public NetworkWorkspace {
   Array<float> g;  // [M, D], or empty
 };
 
-class Rwkv5 : public Network {
+class Rwkv5 : public GatedNetwork {
  public:
-  Rwkv5(const LoadArgs& args, WeightLoader& load) : Network(args, load, head_state_shape(args.config)) {
-    for (Index layer = 0; layer < config_.layers; ++layer) layers_.push_back(load_layer(load, layer));
+  Rwkv5(const LoadArgs& args, WeightLoader& load) : GatedNetwork(args, load, head_state_shape(args.config)) {
+    for (Index layer = 0; layer < config_.layers; ++layer) {
+      layers_.push_back(load_layer(load, layer));
+      load_channel_mix(load, Share::present);
+    }
     finish_load(load);
   }
 
@@ -78,14 +80,6 @@ class Rwkv5 : public Network {
     gated_read_out(ws, layers_[layer].ln_x, ws.g, layers_[layer].output);
   }
 
-  void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
-    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, layers_[layer].channel.mu);
-  }
-
-  void feed_forward(Workspace& workspace, Index layer) const override {
-    gated_feed_forward(self(workspace), layers_[layer].channel);
-  }
-
  private:
   static Rwkv5Workspace& self(Workspace& workspace) { return static_cast<Rwkv5Workspace&>(workspace); }
 
@@ -112,10 +106,9 @@ class Rwkv5 : public Network {
 
   Layer load_layer(WeightLoader& load, Index number) const {
     const Index D = config_.channels;
-    const std::string block = concat("blocks.", number, "."), att = block + "att.", ffn = block + "ffn.";
+    const std::string block = concat("blocks.", number, "."), att = block + "att.";
     Layer layer;
     layer.ln1 = load_norm(load, block + "ln1", D);
-    layer.ln2 = load_norm(load, block + "ln2", D);
     layer.ln_x = load_norm(load, att + "ln_x", D);
     layer.mu[kK] = load_present_share(load, att + "time_mix_k", D);
     layer.mu[kV] = load_present_share(load, att + "time_mix_v", D);
@@ -132,9 +125,6 @@ class Rwkv5 : public Network {
       layer.mu[kG] = load_present_share(load, att + "time_mix_g", D);
       layer.gate = load.matrix(att + "gate.weight", D, D);
     }
-    layer.channel = load_gated_channel_mix(load, ffn);
-    layer.channel.mu[GatedChannelMix::kK] = load_present_share(load, ffn + "time_mix_k", D);
-    layer.channel.mu[GatedChannelMix::kR] = load_present_share(load, ffn + "time_mix_r", D);
     return layer;
   }
 

@@ -8,7 +8,7 @@
 #include <array>
 
 #include "core/error.h"
-#include "model/network.h"
+#include "model/gated_network.h"
 
 namespace riverrun::model {
 
@@ -17,7 +17,7 @@ namespace {
 enum Lerp { kW, kK, kV, kR, kG, kLerps };  // in the order of time_maa_w1 and time_maa_w2
 
 struct Layer {
-  Norm ln1, ln2, ln_x;
+  Norm ln1, ln_x;
   Array<float> mu_x;                    // of the row that decides on the others
   std::array<Array<float>, kLerps> mu;
   Matrix shift_down;                    // time_maa_w1, of all five at once
@@ -25,7 +25,6 @@ struct Layer {
   Array<float> decay, bonus;
   Lora decay_lora;
   Matrix receptance, key, value, gate, output;
-  GatedChannelMix channel;
 };
 
 Index inner_width(const Config& c) { return std::max({c.ffn, kLerps * c.rank_shift, c.rank_decay}); }
@@ -46,10 +45,13 @@ class Rwkv6Workspace : public NetworkWorkspace {
   Array<float> change;  // [M, D] previous row minus this one
 };
 
-class Rwkv6 : public Network {
+class Rwkv6 : public GatedNetwork {
  public:
-  Rwkv6(const LoadArgs& args, WeightLoader& load) : Network(args, load, head_state_shape(args.config)) {
-    for (Index layer = 0; layer < config_.layers; ++layer) layers_.push_back(load_layer(load, layer));
+  Rwkv6(const LoadArgs& args, WeightLoader& load) : GatedNetwork(args, load, head_state_shape(args.config)) {
+    for (Index layer = 0; layer < config_.layers; ++layer) {
+      layers_.push_back(load_layer(load, layer));
+      load_channel_mix(load, Share::previous);
+    }
     finish_load(load);
   }
 
@@ -87,14 +89,6 @@ class Rwkv6 : public Network {
     gated_read_out(ws, layers_[layer].ln_x, ws.g, layers_[layer].output);
   }
 
-  void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
-    shift_mix(self(workspace), layers_[layer].ln2, rows, next_rows, layers_[layer].channel.mu);
-  }
-
-  void feed_forward(Workspace& workspace, Index layer) const override {
-    gated_feed_forward(self(workspace), layers_[layer].channel);
-  }
-
  private:
   static Rwkv6Workspace& self(Workspace& workspace) { return static_cast<Rwkv6Workspace&>(workspace); }
 
@@ -119,10 +113,9 @@ class Rwkv6 : public Network {
 
   Layer load_layer(WeightLoader& load, Index number) const {
     const Index D = config_.channels, H = config_.heads, N = config_.head_size, R = config_.rank_shift;
-    const std::string block = concat("blocks.", number, "."), att = block + "att.", ffn = block + "ffn.";
+    const std::string block = concat("blocks.", number, "."), att = block + "att.";
     Layer layer;
     layer.ln1 = load_norm(load, block + "ln1", D);
-    layer.ln2 = load_norm(load, block + "ln2", D);
     layer.ln_x = load_norm(load, att + "ln_x", D);
     layer.mu_x = load.vector(att + "time_maa_x", {D});
     static constexpr const char* lerps[] = {"time_maa_w", "time_maa_k", "time_maa_v", "time_maa_r", "time_maa_g"};
@@ -138,9 +131,6 @@ class Rwkv6 : public Network {
     layer.value = load.matrix(att + "value.weight", D, D);
     layer.gate = load.matrix(att + "gate.weight", D, D);
     layer.output = load.matrix(att + "output.weight", D, D);
-    layer.channel = load_gated_channel_mix(load, ffn);
-    layer.channel.mu[GatedChannelMix::kK] = load.vector(ffn + "time_maa_k", {D});
-    layer.channel.mu[GatedChannelMix::kR] = load.vector(ffn + "time_maa_r", {D});
     return layer;
   }
 

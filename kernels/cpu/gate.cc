@@ -1,4 +1,5 @@
 // Products of activations, element by element, and the matrix that each token of DeepEmbed brings with it.
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/table.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -83,26 +84,18 @@ HWY_EXPORT(gate_rows);
 HWY_EXPORT(gate_add_rows);
 HWY_EXPORT(token_matrix_rows);
 
-constexpr Index kLeastRows = 8;  // per thread
-
 }  // namespace
 
 void gate(const GateArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(gate_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(gate_rows));
 }
 
 void gate_add(const GateAddArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(gate_add_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(gate_add_rows));
 }
 
 void token_matrix(const TokenMatrixArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(token_matrix_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(token_matrix_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/scratch.h"
 #include "kernels/cpu/table.h"
 
@@ -187,31 +188,23 @@ HWY_EXPORT(shift_mix_rows);
 HWY_EXPORT(hand_over_rows);
 HWY_EXPORT(dynamic_mix_rows);
 
-constexpr Index kLeastRows = 8;  // per thread
-
 }  // namespace
 
 void layer_norm(const LayerNormArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(layer_norm_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(layer_norm_rows));
 }
 
 void embed(const EmbedArgs& args, Stream stream) {
   for (Index m = 0; m < args.M; ++m) {
     RR_CHECK(args.ids[m] >= 0 && args.ids[m] < args.V, "token ", args.ids[m], " of a vocabulary of ", args.V);
   }
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(embed_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(embed_rows));
 }
 
 void shift_mix(const ShiftMixArgs& args, Stream stream) {
   check_segments(args.segment_count, args.segments, args.M);
   const bool rows_wanted = args.mixes > 0 || args.normal != nullptr || args.change != nullptr;
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    if (begin < end && rows_wanted) HWY_DYNAMIC_DISPATCH(shift_mix_rows)(args, begin, end);
-  });
+  if (args.M > 0 && rows_wanted) run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(shift_mix_rows));
   stream.pool->run_ranges(args.segment_count, 2, [&](Index begin, Index end, int) {
     HWY_DYNAMIC_DISPATCH(hand_over_rows)(args, begin, end);
   });
@@ -219,9 +212,7 @@ void shift_mix(const ShiftMixArgs& args, Stream stream) {
 
 void dynamic_mix(const DynamicMixArgs& args, Stream stream) {
   if (args.mixes == 0) return;
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(dynamic_mix_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(dynamic_mix_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

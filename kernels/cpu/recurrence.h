@@ -30,9 +30,9 @@ inline Index rows_per_task(Index N, Index whole_heads, int threads) {
   return rows;
 }
 
-// Runs body(task) for all value rows of the heads and segments of `args`, a Wkv6Args or Wkv7Args.
-template <class Args, class Body>
-void run_recurrence(const Args& args, Stream stream, Body&& body) {
+// Calls run(args, task) for all value rows of the heads and segments of `args`, a Wkv6Args or Wkv7Args.
+template <class Args>
+void run_recurrence(const Args& args, Stream stream, void (*run)(const Args& args, const RecurrenceTask& task)) {
   check_segments(args.segment_count, args.segments, args.M);
   RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
            args.first_head, " + ", args.heads, " of ", args.H);
@@ -61,7 +61,7 @@ void run_recurrence(const Args& args, Stream stream, Body&& body) {
       const RecurrenceTask next = task_of(at + threads);
       if (next.state_in != nullptr) task.soon = next.state_in + next.row * N;
     }
-    body(task);
+    run(args, task);
   });
 }
 

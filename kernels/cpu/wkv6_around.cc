@@ -1,4 +1,5 @@
 // The element-wise work on either side of the WKV-6 recurrence: row by row, and one head of a row at a time.
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/table.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -57,20 +58,14 @@ namespace {
 HWY_EXPORT(decay_rows);
 HWY_EXPORT(readout_rows);
 
-constexpr Index kLeastRows = 8;  // per thread
-
 }  // namespace
 
 void wkv6_decay(const Wkv6DecayArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(decay_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(decay_rows));
 }
 
 void wkv6_readout(const Wkv6ReadoutArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(readout_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(readout_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -94,9 +94,7 @@ HWY_EXPORT(wkv7_task);
 }  // namespace
 
 void wkv7(const Wkv7Args& args, Stream stream) {
-  run_recurrence(args, stream, [&](const RecurrenceTask& task) {
-    HWY_DYNAMIC_DISPATCH(wkv7_task)(args, task);
-  });
+  run_recurrence(args, stream, &HWY_DYNAMIC_DISPATCH(wkv7_task));
 }
 
 }  // namespace riverrun::kernels::cpu

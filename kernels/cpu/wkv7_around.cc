@@ -1,4 +1,5 @@
 // The element-wise work on either side of the WKV-7 recurrence, one head of one row at a time.
+#include "kernels/cpu/rows.h"
 #include "kernels/cpu/table.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -81,20 +82,14 @@ namespace {
 HWY_EXPORT(inputs_rows);
 HWY_EXPORT(readout_rows);
 
-constexpr Index kLeastRows = 8;  // per thread
-
 }  // namespace
 
 void wkv7_inputs(const Wkv7InputsArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(inputs_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(inputs_rows));
 }
 
 void wkv7_readout(const Wkv7ReadoutArgs& args, Stream stream) {
-  stream.pool->run_ranges(args.M, kLeastRows, [&](Index begin, Index end, int) {
-    HWY_DYNAMIC_DISPATCH(readout_rows)(args, begin, end);
-  });
+  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(readout_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -1,7 +1,6 @@
-#include <algorithm>
 #include <cmath>
-#include <vector>
 
+#include "kernels/reference/recurrence.h"
 #include "kernels/reference/table.h"
 
 namespace riverrun::kernels::reference {
@@ -10,15 +9,14 @@ namespace {
 
 // One token of one head: `at` is its first element in the rows, `w` its decay, `u` its bonus. The state is rounded to
 // fp32 after every token, so that a cut changes nothing.
-void step(const Wkv6Args& args, Index at, const float* w, const float* u, float* S) {
+void step(const Wkv6Args& args, Index at, const float* w, const float* u, Matrix& S) {
   const Index N = args.N;
   for (Index v = 0; v < N; ++v) {
-    float* row = S + v * N;
     double y = 0;
     for (Index k = 0; k < N; ++k) {
       const double product = double{args.v[at + v]} * args.k[at + k];
-      y += args.r[at + k] * (row[k] + u[k] * product);
-      row[k] = static_cast<float>(double{row[k]} * w[k] + product);
+      y += args.r[at + k] * (S(v, k) + u[k] * product);
+      S(v, k) = static_cast<float>(double{S(v, k)} * w[k] + product);
     }
     args.y[at + v] = static_cast<float>(y);
   }
@@ -33,26 +31,14 @@ void wkv6_decay(const Wkv6DecayArgs& args, Stream) {
 }
 
 void wkv6(const Wkv6Args& args, Stream) {
-  check_segments(args.segment_count, args.segments, args.M);
-  RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
-           args.first_head, " + ", args.heads, " of ", args.H);
-  const Index N = args.N, D = args.H * N, square = N * N;
+  const Index D = args.H * args.N;
   RR_CHECK(args.w_stride == 0 || args.w_stride == D, "rows of decay factors ", args.w_stride, " apart");
-  std::vector<float> state(square);
-  for (Index s = 0; s < args.segment_count; ++s) {
-    for (Index h = 0; h < args.heads; ++h) {
-      if (args.state_in[s] != nullptr) {
-        std::copy_n(args.state_in[s] + h * square, square, state.begin());
-      } else {
-        std::fill(state.begin(), state.end(), 0.0f);
-      }
-      const Index head = (args.first_head + h) * N;
-      for (Index t = args.segments[s].begin; t < args.segments[s].end; ++t) {
-        step(args, t * D + head, args.w + t * args.w_stride + head, args.u + head, state.data());
-      }
-      if (args.state_out[s] != nullptr) std::copy_n(state.begin(), square, args.state_out[s] + h * square);
+  for_each_head(args, [&](const Segment& segment, Index h, Matrix& S) {
+    const Index head = h * args.N;
+    for (Index t = segment.begin; t < segment.end; ++t) {
+      step(args, t * D + head, args.w + t * args.w_stride + head, args.u + head, S);
     }
-  }
+  });
 }
 
 void wkv6_readout(const Wkv6ReadoutArgs& args, Stream) {

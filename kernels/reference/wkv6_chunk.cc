@@ -3,19 +3,13 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/reference/recurrence.h"
+
 namespace riverrun::kernels::reference {
 
 namespace {
 
-// Row-major; fp32 like the operands of the kernel it models, with sums in fp64.
-struct Matrix {
-  Index rows, cols;
-  std::vector<float> data;
-
-  Matrix(Index r, Index c) : rows(r), cols(c), data(static_cast<std::size_t>(r * c)) {}
-  float& operator()(Index r, Index c) { return data[r * cols + c]; }
-  float operator()(Index r, Index c) const { return data[r * cols + c]; }
-};
+// Matrices are fp32 like the operands of the kernel that this models, with sums in fp64.
 
 // What a chunk does to any incoming state S, without knowing it:
 //   Y = R S^T + A V,   S_C = S diag(p) + V^T K
@@ -89,20 +83,13 @@ void apply(const Chunk& chunk, Matrix& S, float* y, Index width) {
 }  // namespace
 
 void wkv6_chunk(const Wkv6Args& args, Stream) {
-  check_segments(args.segment_count, args.segments, args.M);
   const Index N = args.N, width = args.H * N;
-  for (Index s = 0; s < args.segment_count; ++s) {
-    for (Index h = 0; h < args.heads; ++h) {
-      Matrix S(N, N);
-      if (args.state_in[s] != nullptr) std::copy_n(args.state_in[s] + h * N * N, N * N, S.data.begin());
-      const Index head = args.first_head + h;
-      for (Index t = args.segments[s].begin; t < args.segments[s].end; t += kWkv6Chunk) {
-        const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, args.segments[s].end - t), head);
-        apply(chunk, S, args.y + t * width + head * N, width);
-      }
-      if (args.state_out[s] != nullptr) std::copy_n(S.data.begin(), N * N, args.state_out[s] + h * N * N);
+  for_each_head(args, [&](const Segment& segment, Index head, Matrix& S) {
+    for (Index t = segment.begin; t < segment.end; t += kWkv6Chunk) {
+      const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, segment.end - t), head);
+      apply(chunk, S, args.y + t * width + head * N, width);
     }
-  }
+  });
 }
 
 }  // namespace riverrun::kernels::reference

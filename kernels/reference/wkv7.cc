@@ -1,7 +1,7 @@
-#include <algorithm>
 #include <cmath>
 #include <vector>
 
+#include "kernels/reference/recurrence.h"
 #include "kernels/reference/table.h"
 
 namespace riverrun::kernels::reference {
@@ -11,16 +11,15 @@ namespace {
 double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
 
 // One token of one head. The state is rounded to fp32 after every token, so that a cut changes nothing.
-void step(const Wkv7Args& args, Index at, float* S) {
+void step(const Wkv7Args& args, Index at, Matrix& S) {
   const Index N = args.N;
   for (Index v = 0; v < N; ++v) {
-    float* row = S + v * N;
     double u = 0, y = 0;
-    for (Index k = 0; k < N; ++k) u += double{row[k]} * args.a[at + k];
+    for (Index k = 0; k < N; ++k) u += double{S(v, k)} * args.a[at + k];
     for (Index k = 0; k < N; ++k) {
-      row[k] = static_cast<float>(double{row[k]} * args.w[at + k] + u * args.b[at + k] +
-                                  double{args.v[at + v]} * args.k[at + k]);
-      y += double{row[k]} * args.r[at + k];
+      S(v, k) = static_cast<float>(double{S(v, k)} * args.w[at + k] + u * args.b[at + k] +
+                                   double{args.v[at + v]} * args.k[at + k]);
+      y += double{S(v, k)} * args.r[at + k];
     }
     args.y[at + v] = static_cast<float>(y);
   }
@@ -29,24 +28,9 @@ void step(const Wkv7Args& args, Index at, float* S) {
 }  // namespace
 
 void wkv7(const Wkv7Args& args, Stream) {
-  check_segments(args.segment_count, args.segments, args.M);
-  RR_CHECK(args.first_head >= 0 && args.heads >= 0 && args.first_head + args.heads <= args.H, "heads ",
-           args.first_head, " + ", args.heads, " of ", args.H);
-  const Index square = args.N * args.N;
-  std::vector<float> state(square);
-  for (Index s = 0; s < args.segment_count; ++s) {
-    for (Index h = 0; h < args.heads; ++h) {
-      if (args.state_in[s] != nullptr) {
-        std::copy_n(args.state_in[s] + h * square, square, state.begin());
-      } else {
-        std::fill(state.begin(), state.end(), 0.0f);
-      }
-      for (Index t = args.segments[s].begin; t < args.segments[s].end; ++t) {
-        step(args, (t * args.H + args.first_head + h) * args.N, state.data());
-      }
-      if (args.state_out[s] != nullptr) std::copy_n(state.begin(), square, args.state_out[s] + h * square);
-    }
-  }
+  for_each_head(args, [&](const Segment& segment, Index head, Matrix& S) {
+    for (Index t = segment.begin; t < segment.end; ++t) step(args, (t * args.H + head) * args.N, S);
+  });
 }
 
 void wkv7_inputs(const Wkv7InputsArgs& args, Stream) {

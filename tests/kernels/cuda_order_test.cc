@@ -48,10 +48,10 @@ TEST(CudaOrder, Recurrences) {
         Random(1).normals(2 * N * N), {}, Random(2).normals(2 * N * N), {}};
     const auto of = [&](const auto& result) { return joined(result.y, result.states); };
     const Wkv7Problem seven(41, 2, N, Kind::usual, 3);
-    expect_same_in_every_order([&] { return of(run_wkv7(table(), seven, segments, states, 1)); },
+    expect_same_in_every_order([&] { return of(run_recurrence(table(), seven, segments, states, 1)); },
                                concat("WKV-7 ", N));
     const Wkv6Problem six(41, 2, N, Decay::usual, 4);
-    expect_same_in_every_order([&] { return of(run_wkv6(table(), six, segments, states, 1)); },
+    expect_same_in_every_order([&] { return of(run_recurrence(table(), six, segments, states, 1)); },
                                concat("WKV-6 ", N));
   }
 }
@@ -114,44 +114,17 @@ TEST(CudaOrder, Readouts) {
       "log_prob");
 }
 
-std::vector<float> rows_of(const std::vector<float>& values, Index begin, Index end) {
-  return {values.begin() + begin, values.begin() + end};
-}
-
 // A cut at a multiple of a chunk that leaves a chunk or more behind changes no bit, and short segments beside
 // long ones have the bits they have alone.
 TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBit) {
-  const Index M = 100, H = 1;
   for (const Index N : {32, 64}) {
     for (const Kind kind : kKinds) {
-      const Wkv7Problem whole(M, H, N, kind, 21);
-      const auto state = Random(22).normals(H * N * N);
-      const auto expected = run_wkv7(table(), whole, {{0, M}}, {state}, 1);
-      for (const Index cut : {16, 80}) {
-        const auto front = run_wkv7(table(), whole.rows(0, cut), {{0, cut}}, {state}, 1);
-        const auto behind = run_wkv7(table(), whole.rows(cut, M), {{0, M - cut}}, {front.states[0]}, 1);
-        EXPECT_TRUE(same_bits(front.y, rows_of(expected.y, 0, cut * H * N))) << "cut at " << cut;
-        EXPECT_TRUE(same_bits(behind.y, rows_of(expected.y, cut * H * N, M * H * N))) << "cut at " << cut;
-        EXPECT_TRUE(same_bits(behind.states[0], expected.states[0])) << "cut at " << cut;
-      }
+      const Wkv7Problem whole(100, 1, N, kind, 21);
+      expect_cuts_change_no_bit(table(), whole, whole.state(22), {16, 80});
     }
-  }
-}
-
-TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBitOfWkv6) {
-  const Index M = 100, H = 1;
-  for (const Index N : {32, 64}) {
     for (const Decay kind : kDecays) {
-      const Wkv6Problem whole(M, H, N, kind, 24);
-      const auto state = Random(25).normals(H * N * N);
-      const auto expected = run_wkv6(table(), whole, {{0, M}}, {state}, 1);
-      for (const Index cut : {16, 80}) {
-        const auto front = run_wkv6(table(), whole.tokens(0, cut), {{0, cut}}, {state}, 1),
-                   behind = run_wkv6(table(), whole.tokens(cut, M), {{0, M - cut}}, {front.states[0]}, 1);
-        EXPECT_TRUE(same_bits(front.y, rows_of(expected.y, 0, cut * H * N))) << "cut at " << cut;
-        EXPECT_TRUE(same_bits(behind.y, rows_of(expected.y, cut * H * N, M * H * N))) << "cut at " << cut;
-        EXPECT_TRUE(same_bits(behind.states[0], expected.states[0])) << "cut at " << cut;
-      }
+      const Wkv6Problem whole(100, 1, N, kind, 24);
+      expect_cuts_change_no_bit(table(), whole, whole.state(25), {16, 80});
     }
   }
 }
@@ -161,8 +134,8 @@ TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBitOfWkv6) {
 TEST(CudaChunks, AreAsGoodAsFp32) {
   for (const Kind kind : kKinds) {
     const Wkv7Problem problem(300, 1, 64, kind, 23);
-    const auto got = run_wkv7(table(), problem, {{0, 300}}, {{}}, 1),
-               expected = run_wkv7(oracle(), problem, {{0, 300}}, {{}}, 1);
+    const auto got = run_recurrence(table(), problem, {{0, 300}}, {{}}, 1),
+               expected = run_recurrence(oracle(), problem, {{0, 300}}, {{}}, 1);
     double most = 0, error = 0;
     for (std::size_t i = 0; i < got.y.size(); ++i) {
       most = std::max(most, std::abs(double{expected.y[i]}));
@@ -181,18 +154,18 @@ TEST(CudaSegments, MoreThanOneLaunchHolds) {
   for (std::size_t s = 0; s < states.size(); s += 3)
     states[s] = Random(static_cast<unsigned>(s)).normals(N * N);
   const Wkv7Problem seven(M, 1, N, Kind::usual, 13);
-  const auto got = run_wkv7(table(), seven, segments, states, 1),
-             expected = run_wkv7(oracle(), seven, segments, states, 1);
+  const auto got = run_recurrence(table(), seven, segments, states, 1),
+             expected = run_recurrence(oracle(), seven, segments, states, 1);
   expect_near(joined(got.y, got.states), joined(expected.y, expected.states), 1e-4, 0, "WKV-7");
   const Wkv6Problem six(M, 1, N, Decay::usual, 14);
-  const auto got6 = run_wkv6(table(), six, segments, states, 1),
-             expected6 = run_wkv6(oracle(), six, segments, states, 1);
+  const auto got6 = run_recurrence(table(), six, segments, states, 1),
+             expected6 = run_recurrence(oracle(), six, segments, states, 1);
   expect_near(joined(got6.y, got6.states), joined(expected6.y, expected6.states), 1e-4, 0, "WKV-6");
   const Wkv4Problem four(M, 40, Wkv4Kind::usual, 15);
   std::vector<std::vector<float>> states4(segments.size());
-  for (std::size_t s = 0; s < states4.size(); s += 3) states4[s] = wkv4_state(40, static_cast<unsigned>(s));
-  const auto got4 = run_wkv4(table().wkv4, four, segments, states4, 1),
-             expected4 = run_wkv4(oracle().wkv4, four, segments, states4, 1);
+  for (std::size_t s = 0; s < states4.size(); s += 3) states4[s] = four.state(static_cast<unsigned>(s));
+  const auto got4 = run_recurrence(table(), four, segments, states4, 1),
+             expected4 = run_recurrence(oracle(), four, segments, states4, 1);
   expect_near(joined(got4.y, got4.states), joined(expected4.y, expected4.states), 1e-4, 1e-5, "WKV-4");
 }
 

@@ -11,6 +11,12 @@ using reference::kWkv4Chunk;
 using reference::merge;
 using reference::Wkv4Sum;
 
+KernelTable chunked() {
+  KernelTable table = oracle();
+  table.wkv4 = reference::wkv4_chunk;
+  return table;
+}
+
 // Most of it is the recurrence's own error: it rounds p after every token, by up to 2^-24 |p| (|p| <= 80 in
 // the kind `extreme`), and each such rounding shifts the past against the present by that factor.
 double tolerance(Index M, Wkv4Kind kind) {
@@ -18,10 +24,9 @@ double tolerance(Index M, Wkv4Kind kind) {
   return (16 + static_cast<double>(M) * largest_p) * kRoundoff;
 }
 
-void expect_agreement(const Wkv4Problem& problem, Wkv4Kind kind, const std::vector<Segment>& segments,
-                      const std::vector<std::vector<float>>& states, const std::string& what) {
-  expect_close(run_wkv4(reference::wkv4_chunk, problem, segments, states, 1),
-               run_wkv4(oracle().wkv4, problem, segments, states, 1), tolerance(problem.M, kind), what);
+void expect_chunks_agree(const Wkv4Problem& problem, Wkv4Kind kind, const std::vector<Segment>& segments,
+                         const std::vector<std::vector<float>>& states, const std::string& what) {
+  expect_wkv4_agreement(chunked(), problem, segments, states, 1, tolerance(problem.M, kind), what);
 }
 
 TEST(Wkv4Chunk, AgreesWithTheRecurrence) {
@@ -30,34 +35,24 @@ TEST(Wkv4Chunk, AgreesWithTheRecurrence) {
     for (const Index D : {1, 20, 64}) {
       for (const Index M : {Index{0}, Index{1}, C - 1, C, C + 1, 4 * C + 1}) {
         const auto what = concat("kind ", static_cast<int>(kind), ", D ", D, ", M ", M);
-        expect_agreement(Wkv4Problem(M, D, kind, 3), kind, {{0, M}}, {wkv4_state(D, 2)}, what);
-        expect_agreement(Wkv4Problem(M, D, kind, 3), kind, {{0, M}}, {{}}, what + ", no state");
+        const Wkv4Problem problem(M, D, kind, 3);
+        expect_chunks_agree(problem, kind, {{0, M}}, {problem.state(2)}, what);
+        expect_chunks_agree(problem, kind, {{0, M}}, {{}}, what + ", no state");
       }
     }
   }
 }
 
 TEST(Wkv4Chunk, KeepsSegmentsApart) {
-  expect_agreement(Wkv4Problem(70, 20, Wkv4Kind::long_memory, 4), Wkv4Kind::long_memory,
-                   {{0, 3}, {3, 3}, {3, 20}, {20, 70}}, {{}, wkv4_state(20, 5), {}, wkv4_state(20, 6)},
-                   "segments");
+  const Wkv4Problem problem(70, 20, Wkv4Kind::long_memory, 4);
+  expect_chunks_agree(problem, Wkv4Kind::long_memory, {{0, 3}, {3, 3}, {3, 20}, {20, 70}},
+                      {{}, problem.state(5), {}, problem.state(6)}, "segments");
 }
 
 // The chunk grid starts at the segment, so a cut on the grid changes no bit.
 TEST(Wkv4Chunk, ACutOnTheGridChangesNoBit) {
-  const Index M = 50;
   for (const Wkv4Kind kind : kWkv4Kinds) {
-    const Wkv4Problem whole(M, 20, kind, 6);
-    const auto expected = run_wkv4(reference::wkv4_chunk, whole, {{0, M}}, {{}}, 1);
-    for (const Index cut : {kWkv4Chunk, 2 * kWkv4Chunk, 3 * kWkv4Chunk}) {
-      const auto first = run_wkv4(reference::wkv4_chunk, whole.rows(0, cut), {{0, cut}}, {{}}, 1);
-      const auto second =
-          run_wkv4(reference::wkv4_chunk, whole.rows(cut, M), {{0, M - cut}}, {first.states[0]}, 1);
-      auto y = first.y;
-      y.insert(y.end(), second.y.begin(), second.y.end());
-      EXPECT_TRUE(same_bits(y, expected.y)) << "cut at " << cut;
-      EXPECT_TRUE(same_bits(second.states[0], expected.states[0])) << "cut at " << cut;
-    }
+    expect_cuts_change_no_bit(chunked(), Wkv4Problem(50, 20, kind, 6), {}, {kWkv4Chunk, 2 * kWkv4Chunk, 3 * kWkv4Chunk});
   }
 }
 
@@ -97,9 +92,9 @@ TEST(Wkv4Chunk, KeepsDecaysThatTheRecurrenceRoundsAway) {
   std::fill(problem.k.begin(), problem.k.end(), -1e4f);
   const std::vector<float> state = {1, 1, 80};
   const double kept = std::exp(80 - M * 1e-6);
-  const auto chunked = run_wkv4(reference::wkv4_chunk, problem, {{0, M}}, {state}, 1).states[0];
-  const auto serial = run_wkv4(oracle().wkv4, problem, {{0, M}}, {state}, 1).states[0];
-  EXPECT_NEAR(chunked[1] * std::exp(double{chunked[2]}) / kept, 1, 64 * kRoundoff);
+  const auto in_chunks = run_recurrence(chunked(), problem, {{0, M}}, {state}, 1).states[0];
+  const auto serial = run_recurrence(oracle(), problem, {{0, M}}, {state}, 1).states[0];
+  EXPECT_NEAR(in_chunks[1] * std::exp(double{in_chunks[2]}) / kept, 1, 64 * kRoundoff);
   EXPECT_EQ(serial[2], 80);
 }
 

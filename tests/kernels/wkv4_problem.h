@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/wkv4.h"
-#include "support.h"
+#include "recurrence.h"
 
 namespace riverrun::kernels {
 
@@ -34,12 +34,33 @@ struct Wkv4Problem {
     for (auto& bonus : u) bonus = random.uniform(-20, 20);
   }
 
-  // Rows [begin, end) as a problem of their own.
-  Wkv4Problem rows(Index begin, Index end) const {
+  Index parts() const { return D; }
+  Index width() const { return D; }
+  Index state_size() const { return 3 * D; }
+  // As a past of some tokens leaves it: [D, 3].
+  std::vector<float> state(unsigned seed) const {
+    Random random(seed);
+    std::vector<float> abp(state_size());
+    for (Index d = 0; d < D; ++d) {
+      const float b = random.uniform(1, 20);
+      abp[3 * d] = b * random.normal(), abp[3 * d + 1] = b, abp[3 * d + 2] = random.uniform(-5, 5);
+    }
+    return abp;
+  }
+  std::vector<float> no_past() const {
+    std::vector<float> abp(state_size());
+    for (Index d = 0; d < D; ++d) abp[3 * d + 2] = kWkv4NoPast;
+    return abp;
+  }
+  static void take_range(Wkv4Args& args, Index first, Index count) {
+    args.first_channel = first, args.channels = count;
+  }
+
+  // Tokens [begin, end) alone.
+  Wkv4Problem tokens(Index begin, Index end) const {
     Wkv4Problem part = *this;
     part.M = end - begin;
-    part.k = {k.begin() + begin * D, k.begin() + end * D},
-    part.v = {v.begin() + begin * D, v.begin() + end * D};
+    for (auto* data : {&part.k, &part.v}) *data = rows_of(*data, begin, end, D);
     return part;
   }
 
@@ -53,58 +74,25 @@ struct Wkv4Problem {
             .w = w.data(),
             .u = u.data()};
   }
+
+  static void run(const KernelTable& table, const Wkv4Args& args, Stream stream) { table.wkv4(args, stream); }
 };
-
-// States as a past of some tokens leaves them: [channels, 3].
-inline std::vector<float> wkv4_state(Index channels, unsigned seed) {
-  Random random(seed);
-  std::vector<float> state(channels * 3);
-  for (Index c = 0; c < channels; ++c) {
-    const float b = random.uniform(1, 20);
-    state[3 * c] = b * random.normal(), state[3 * c + 1] = b, state[3 * c + 2] = random.uniform(-5, 5);
-  }
-  return state;
-}
-
-struct Wkv4Result {
-  std::vector<float> y;                    // [M, D]
-  std::vector<std::vector<float>> states;  // per segment [D, 3]
-};
-
-// Runs all channels at once. `states_in` per segment, empty: null.
-inline Wkv4Result run_wkv4(Wkv4 wkv4, const Wkv4Problem& problem, const std::vector<Segment>& segments,
-                           const std::vector<std::vector<float>>& states_in, int threads) {
-  Threads pool(threads);
-  Output y(problem.M * problem.D, DType::f32);
-  std::vector<std::unique_ptr<Output>> out;
-  std::vector<const float*> in_pointers;
-  std::vector<float*> out_pointers;
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    in_pointers.push_back(states_in[s].empty() ? nullptr : states_in[s].data());
-    out.push_back(std::make_unique<Output>(problem.D * 3, DType::f32));
-    out_pointers.push_back(out.back()->f32());
-  }
-  Wkv4Args args = problem.args();
-  args.y = y.f32(), args.segment_count = static_cast<Index>(segments.size()), args.segments = segments.data();
-  args.state_in = in_pointers.data(), args.state_out = out_pointers.data();
-  wkv4(args, pool);
-  Wkv4Result result = {y.values(), {}};
-  for (const auto& state : out) result.states.push_back(state->values());
-  return result;
-}
 
 // y is a mean of values, and so is a / b: both off by at most `tolerance` of the largest. b times e^p, the
 // sum of weights, is off by that factor; p itself only where both weights are 1, and then by rounding.
-inline void expect_close(const Wkv4Result& got, const Wkv4Result& expected, double tolerance,
-                         const std::string& what) {
-  double largest = 1;
-  for (const float y : expected.y) largest = std::max(largest, std::abs(double{y}));
-  expect_near(got.y, expected.y, tolerance * largest, 0, what + ", y");
+inline void expect_wkv4_agreement(const KernelTable& table, const Wkv4Problem& problem,
+                                  const std::vector<Segment>& segments,
+                                  const std::vector<std::vector<float>>& states, int threads,
+                                  double tolerance, const std::string& what) {
+  const auto got = run_recurrence(table, problem, segments, states, threads);
+  const auto expected = run_recurrence(oracle(), problem, segments, states, 1);
+  const double most = std::max(1.0, largest(expected.y));
+  expect_near(got.y, expected.y, tolerance * most, 0, what + ", y");
   ASSERT_EQ(got.states.size(), expected.states.size());
   for (std::size_t s = 0; s < got.states.size(); ++s) {
     for (std::size_t i = 0; i < got.states[s].size(); i += 3) {
       const float *state = got.states[s].data() + i, *right = expected.states[s].data() + i;
-      ASSERT_NEAR(state[0], right[0], tolerance * std::max(largest * right[1], std::abs(double{right[0]})))
+      ASSERT_NEAR(state[0], right[0], tolerance * std::max(most * right[1], std::abs(double{right[0]})))
           << what << ", a of channel " << i / 3;
       ASSERT_NEAR(state[1], right[1], tolerance * right[1]) << what << ", b of channel " << i / 3;
       ASSERT_NEAR(state[2], right[2], tolerance * std::max(1.0, std::abs(double{right[2]})))

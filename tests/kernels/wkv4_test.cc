@@ -16,9 +16,7 @@ TEST_P(Wkv4Test, AgreesWithTheReference) {
   const auto& table = select(GetParam());
   const auto compare = [&](const Wkv4Problem& problem, const std::vector<float>& state,
                            const std::string& what) {
-    const std::vector<Segment> all = {{0, problem.M}};
-    expect_close(run_wkv4(table.wkv4, problem, all, {state}, 3),
-                 run_wkv4(oracle().wkv4, problem, all, {state}, 1), kTolerance, what);
+    expect_wkv4_agreement(table, problem, {{0, problem.M}}, {state}, 3, kTolerance, what);
   };
   for (const Wkv4Kind kind : kWkv4Kinds) {
     for (const Index D : {1, 3, 8, 20, 64, 100, 768}) {
@@ -26,7 +24,7 @@ TEST_P(Wkv4Test, AgreesWithTheReference) {
         const Wkv4Problem problem(M, D, kind, 5);
         const auto what = concat("kind ", static_cast<int>(kind), ", D ", D, ", M ", M);
         compare(problem, {}, what + ", no state");
-        compare(problem, wkv4_state(D, 6), what);
+        compare(problem, problem.state(6), what);
       }
     }
     compare(Wkv4Problem(1000, 100, kind, 8), {}, concat("kind ", static_cast<int>(kind), ", 1000 tokens"));
@@ -73,7 +71,7 @@ TEST_P(Wkv4Test, TheFirstTokenGivesItsValue) {
   for (const Wkv4Kind kind : kWkv4Kinds) {
     Wkv4Problem problem(1, 100, kind, 9);
     for (Index d = 0; d < 70; ++d) problem.k[d] = keys[d % 7];
-    const auto result = run_wkv4(table.wkv4, problem, {{0, 1}}, {{}}, 2);
+    const auto result = run_recurrence(table, problem, {{0, 1}}, {{}}, 2);
     EXPECT_EQ(result.y, problem.v);
     for (Index d = 0; d < 100; ++d) {
       EXPECT_EQ(result.states[0][3 * d], problem.v[d]);
@@ -91,113 +89,43 @@ TEST_P(Wkv4Test, SwingingKeysStayWithinTheValues) {
   Wkv4Problem problem(M, D, Wkv4Kind::extreme, 10);
   for (Index i = 0; i < M * D; ++i) problem.k[i] *= i / D % 2 == 0 ? 10.0f : -1e30f;
   for (auto& value : problem.v) value = std::clamp(value, -2.0f, 2.0f);
-  const auto result = run_wkv4(table.wkv4, problem, {{0, M}}, {{}}, 2);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {{}}, 2);
   for (Index i = 0; i < M * D; ++i) ASSERT_LE(std::abs(result.y[i]), 2.00001f) << i;
   for (const float value : result.states[0]) ASSERT_TRUE(std::isfinite(value));
 }
 
-// What the ring rests on: cut a document anywhere, carry the state across the cut, and nothing changes.
 TEST_P(Wkv4Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
-  const Index M = 40, D = 100;
   for (const Wkv4Kind kind : kWkv4Kinds) {
-    const Wkv4Problem whole(M, D, kind, 11);
-    const auto state = wkv4_state(D, 12);
-    const auto expected = run_wkv4(table.wkv4, whole, {{0, M}}, {state}, 2);
-    for (const Index cut : {0, 1, 15, 16, 17, 39, 40}) {
-      Threads pool(3);
-      std::vector<float> carried = state, y(M * D, kNaN);
-      for (const Segment part : {Segment{0, cut}, Segment{cut, M}}) {
-        const Wkv4Problem rows = whole.rows(part.begin, part.end);
-        const Segment all = {0, rows.M};
-        float* states = carried.data();
-        Wkv4Args args = rows.args();
-        args.y = y.data() + part.begin * D, args.segment_count = 1, args.segments = &all;
-        args.state_in = &states, args.state_out = &states;
-        table.wkv4(args, pool);
-      }
-      EXPECT_TRUE(same_bits(y, expected.y)) << "cut at " << cut;
-      EXPECT_TRUE(same_bits(carried, expected.states[0])) << "cut at " << cut;
-    }
+    const Wkv4Problem whole(40, 100, kind, 11);
+    expect_cuts_change_no_bit(table, whole, whole.state(12), {0, 1, 15, 16, 17, 39, 40});
   }
 }
 
-// Calls for the given ranges of channels, whose states stand where those of all channels would.
-Wkv4Result run_ranges(const KernelTable& table, const Wkv4Problem& problem, const std::vector<float>& state,
-                      const std::vector<std::pair<Index, Index>>& ranges, int threads) {
-  Threads pool(threads);
-  Output y(problem.M * problem.D, DType::f32), out(problem.D * 3, DType::f32);
-  const Segment all = {0, problem.M};
-  for (const auto& [first, channels] : ranges) {
-    const float* in = state.data() + 3 * first;
-    float* to = out.f32() + 3 * first;
-    Wkv4Args args = problem.args();
-    args.first_channel = first, args.channels = channels, args.y = y.f32();
-    args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &to;
-    table.wkv4(args, pool);
-  }
-  return {y.values(), {out.values()}};
-}
-
-// Whichever vector, lane or call holds a channel, it gets the same bits.
 TEST_P(Wkv4Test, ChannelRangesHaveTheBitsOfAllChannelsAtOnce) {
   const auto& table = select(GetParam());
-  const Index M = 20, D = 173;
+  const Index D = 173;
+  std::vector<std::pair<Index, Index>> singles;
+  for (Index d = 0; d < D; ++d) singles.emplace_back(d, 1);
   for (const Wkv4Kind kind : kWkv4Kinds) {
-    const Wkv4Problem problem(M, D, kind, 21);
-    const auto state = wkv4_state(D, 22);
-    const auto expected = run_wkv4(table.wkv4, problem, {{0, M}}, {state}, 1);
-    std::vector<std::pair<Index, Index>> singles;
-    for (Index d = 0; d < D; ++d) singles.emplace_back(d, 1);
+    const Wkv4Problem problem(20, D, kind, 21);
     for (const auto& ranges :
          {singles, {{0, 173}}, {{9, 164}, {0, 1}, {4, 0}, {1, 8}}, {{0, 64}, {64, 109}}}) {
-      for (const int threads : {1, 2, 4}) {
-        const auto got = run_ranges(table, problem, state, ranges, threads);
-        EXPECT_TRUE(same_bits(got.y, expected.y)) << ranges.size() << " calls, " << threads << " threads";
-        EXPECT_TRUE(same_bits(got.states[0], expected.states[0]))
-            << ranges.size() << " calls, " << threads << " threads";
-      }
+      expect_ranges_have_the_bits_of_all(table, problem, ranges);
     }
   }
 }
 
-// A call for some channels leaves the columns of the others alone; states may be unwanted.
 TEST_P(Wkv4Test, WritesOnlyItsChannels) {
-  const auto& table = select(GetParam());
-  Threads pool(2);
-  const Index M = 3, D = 100;
-  const Wkv4Problem problem(M, D, Wkv4Kind::usual, 31);
-  Output y(M * D, DType::f32);
-  const Segment all = {0, M};
-  const float* in = nullptr;
-  float* out = nullptr;
-  Wkv4Args args = problem.args();
-  args.first_channel = 7, args.channels = 75, args.y = y.f32();
-  args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &out;
-  table.wkv4(args, pool);
-  for (Index i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i % D < 7 || i % D >= 82) << i;
+  expect_only_a_range_is_written(select(GetParam()), Wkv4Problem(3, 100, Wkv4Kind::usual, 31), 7, 75);
 }
 
 TEST_P(Wkv4Test, ASegmentHasTheBitsItHasAlone) {
-  const auto& table = select(GetParam());
-  const Index D = 100;
-  const std::vector<Segment> segments = {{0, 0}, {0, 17}, {17, 18}, {18, 18}, {18, 50}, {50, 50}};
-  const Wkv4Problem all(50, D, Wkv4Kind::long_memory, 41);
-  std::vector<std::vector<float>> states;
-  for (unsigned s = 0; s < 6; ++s) states.push_back(s % 2 == 0 ? wkv4_state(D, s) : std::vector<float>());
-  const auto together = run_wkv4(table.wkv4, all, segments, states, 3);
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    const auto [begin, end] = segments[s];
-    const auto alone = run_wkv4(table.wkv4, all.rows(begin, end), {{0, end - begin}}, {states[s]}, 1);
-    const std::vector<float> rows(together.y.begin() + begin * D, together.y.begin() + end * D);
-    EXPECT_TRUE(same_bits(rows, alone.y)) << "segment " << s;
-    EXPECT_TRUE(same_bits(together.states[s], alone.states[0])) << "segment " << s;
-    if (begin < end) continue;
-    for (Index i = 0; i < 3 * D; ++i) {
-      const float unchanged = !states[s].empty() ? states[s][i] : i % 3 == 2 ? kWkv4NoPast : 0.0f;
-      EXPECT_EQ(together.states[s][i], unchanged) << "empty segment " << s;
-    }
-  }
+  expect_segments_have_the_bits_they_have_alone(select(GetParam()), Wkv4Problem(50, 100, Wkv4Kind::long_memory, 41));
+}
+
+TEST_P(Wkv4Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
+  expect_one_token_of_many_has_the_bits_it_has_alone(select(GetParam()), Wkv4Problem(7, 100, Wkv4Kind::usual, 45));
 }
 
 // With a decay this weak and nothing of weight added, the first token must still be there after a thousand.
@@ -208,7 +136,7 @@ TEST_P(Wkv4Test, LongMemoryIsKept) {
   std::fill(problem.w.begin(), problem.w.end(), -1e-6f), std::fill(problem.u.begin(), problem.u.end(), 0.0f);
   for (Index i = D; i < M * D; ++i) problem.k[i] = -60;
   std::fill_n(problem.k.begin(), D, 0.0f), std::fill_n(problem.v.begin(), D, 7.0f);
-  const auto result = run_wkv4(table.wkv4, problem, {{0, M}}, {{}}, 1);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {{}}, 1);
   for (const float y : result.y) ASSERT_FLOAT_EQ(y, 7);
   for (Index d = 0; d < D; ++d) {
     EXPECT_FLOAT_EQ(result.states[0][3 * d], 7);
@@ -221,10 +149,10 @@ TEST_P(Wkv4Test, NanStaysInItsChannel) {
   const auto& table = select(GetParam());
   const Index M = 6, D = 100;
   Wkv4Problem problem(M, D, Wkv4Kind::usual, 61);
-  auto state = wkv4_state(D, 62);
+  auto state = problem.state(62);
   problem.v[2 * D + 5] = problem.k[3 * D + 40] = problem.k[99] = kNaN;
   state[3 * 70] = state[3 * 71 + 1] = state[3 * 72 + 2] = kNaN;
-  const auto result = run_wkv4(table.wkv4, problem, {{0, M}}, {state}, 2);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {state}, 2);
   for (Index i = 0; i < M * D; ++i) {
     const Index t = i / D, d = i % D;
     const bool poisoned = (d == 5 && t >= 2) || (d == 40 && t >= 3) || d == 99 || (d >= 70 && d <= 72);
@@ -237,17 +165,8 @@ TEST_P(Wkv4Test, NanStaysInItsChannel) {
   }
 }
 
-TEST_P(Wkv4Test, RefusesWhatDoesNotFit) {
-  const auto& table = select(GetParam());
-  const Wkv4Problem problem(4, 8, Wkv4Kind::usual, 71);
-  for (const std::vector<Segment>& segments :
-       std::vector<std::vector<Segment>>{{{0, 3}}, {{1, 4}}, {{0, 2}, {3, 4}}, {{0, 5}}}) {
-    EXPECT_THROW(run_wkv4(table.wkv4, problem, segments, std::vector<std::vector<float>>(segments.size()), 1),
-                 Error);
-  }
-  const auto state = wkv4_state(8, 72);
-  EXPECT_THROW(run_ranges(table, problem, state, {{1, 8}}, 1), Error);
-  EXPECT_THROW(run_ranges(table, problem, state, {{-1, 2}}, 1), Error);
+TEST_P(Wkv4Test, RefusesWhatIsOutsideItsContract) {
+  expect_refusals(select(GetParam()), Wkv4Problem(4, 8, Wkv4Kind::usual, 71));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Wkv4Test, testing::ValuesIn(all_variants()), name_of_test);

@@ -19,9 +19,9 @@ KernelTable chunked() {
 // measured.
 constexpr double kTolerance = 1e-6;
 
-void expect_agreement(const Wkv6Problem& problem, const std::vector<Segment>& segments,
-                      const std::vector<std::vector<float>>& states, const std::string& what) {
-  expect_wkv6_agreement(chunked(), problem, segments, states, 1, kTolerance, what);
+void expect_chunks_agree(const Wkv6Problem& problem, const std::vector<Segment>& segments,
+                         const std::vector<std::vector<float>>& states, const std::string& what) {
+  expect_agreement(chunked(), problem, segments, states, 1, kTolerance, what);
 }
 
 TEST(Wkv6Chunk, AgreesWithTheRecurrence) {
@@ -32,7 +32,7 @@ TEST(Wkv6Chunk, AgreesWithTheRecurrence) {
         for (const Index M :
              {Index{0}, Index{1}, kWkv6Chunk - 1, kWkv6Chunk, kWkv6Chunk + 1, 4 * kWkv6Chunk + 1}) {
           const auto what = concat("kind ", static_cast<int>(kind), ", N ", N, ", M ", M);
-          expect_agreement(Wkv6Problem(M, 2, N, kind, 3, same_decay), {{0, M}}, {state}, what);
+          expect_chunks_agree(Wkv6Problem(M, 2, N, kind, 3, same_decay), {{0, M}}, {state}, what);
         }
       }
     }
@@ -42,7 +42,7 @@ TEST(Wkv6Chunk, AgreesWithTheRecurrence) {
 TEST(Wkv6Chunk, KeepsSegmentsApart) {
   const std::vector<Segment> segments = {{0, 3}, {3, 3}, {3, 20}, {20, 70}};
   for (const Decay kind : kDecays) {
-    expect_agreement(Wkv6Problem(70, 2, 64, kind, 4), segments, {{}, Random(5).normals(2 * 64 * 64), {}, {}},
+    expect_chunks_agree(Wkv6Problem(70, 2, 64, kind, 4), segments, {{}, Random(5).normals(2 * 64 * 64), {}, {}},
                      "segments");
   }
 }
@@ -54,8 +54,8 @@ TEST(Wkv6Chunk, DecaysOfZeroLeaveTheRestAlone) {
     Wkv6Problem problem(M, 1, N, Decay::long_memory, 8);
     std::fill_n(problem.w.begin() + zero * N, N, 0.0f);
     std::fill_n(problem.w.begin() + (zero + 2) * N, N / 2, 0.0f);
-    const auto got = run_wkv6(chunked(), problem, {{0, M}}, {Random(9).normals(N * N, 1e6f)}, 1),
-               expected = run_wkv6(oracle(), problem.tokens(zero, M), {{0, M - zero}}, {{}}, 1);
+    const auto got = run_recurrence(chunked(), problem, {{0, M}}, {Random(9).normals(N * N, 1e6f)}, 1),
+               expected = run_recurrence(oracle(), problem.tokens(zero, M), {{0, M - zero}}, {{}}, 1);
     const std::vector<float> y(got.y.begin() + (zero + 1) * N, got.y.end()),
         fresh(expected.y.begin() + N, expected.y.end());
     expect_near(y, fresh, kTolerance * largest(fresh), 0, concat("y behind a zero at ", zero));
@@ -69,7 +69,7 @@ TEST(Wkv6Chunk, LongMemoryFadesAtItsRate) {
   Wkv6Problem problem(M, 1, N, Decay::long_memory, 51, true);
   for (auto* data : {&problem.k, &problem.v}) std::fill(data->begin(), data->end(), 0.0f);
   const std::vector<float> state = Random(52).normals(N * N);
-  const auto result = run_wkv6(chunked(), problem, {{0, M}}, {state}, 1);
+  const auto result = run_recurrence(chunked(), problem, {{0, M}}, {state}, 1);
   std::vector<float> expected = state;
   for (Index i = 0; i < N * N; ++i) {
     expected[i] =
@@ -81,18 +81,9 @@ TEST(Wkv6Chunk, LongMemoryFadesAtItsRate) {
 
 // What design rests on: the chunk grid starts at the document, so a cut on the grid changes no bit.
 TEST(Wkv6Chunk, ACutOnTheGridChangesNoBit) {
-  const Index M = 50;
   for (const bool same_decay : {false, true}) {
-    const Wkv6Problem whole(M, 1, 64, Decay::usual, 6, same_decay);
-    const auto expected = run_wkv6(chunked(), whole, {{0, M}}, {{}}, 1);
-    for (const Index cut : {kWkv6Chunk, 2 * kWkv6Chunk, 3 * kWkv6Chunk}) {
-      const auto first = run_wkv6(chunked(), whole.tokens(0, cut), {{0, cut}}, {{}}, 1);
-      const auto second = run_wkv6(chunked(), whole.tokens(cut, M), {{0, M - cut}}, {first.states[0]}, 1);
-      auto y = first.y;
-      y.insert(y.end(), second.y.begin(), second.y.end());
-      EXPECT_TRUE(same_bits(y, expected.y)) << "cut at " << cut;
-      EXPECT_TRUE(same_bits(second.states[0], expected.states[0])) << "cut at " << cut;
-    }
+    const Wkv6Problem whole(50, 1, 64, Decay::usual, 6, same_decay);
+    expect_cuts_change_no_bit(chunked(), whole, {}, {kWkv6Chunk, 2 * kWkv6Chunk, 3 * kWkv6Chunk});
   }
 }
 

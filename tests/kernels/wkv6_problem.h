@@ -1,11 +1,10 @@
 // Random problems for WKV-6, of the kinds that hurt.
 #pragma once
 
-#include <memory>
 #include <vector>
 
 #include "kernels/wkv6.h"
-#include "support.h"
+#include "recurrence.h"
 
 namespace riverrun::kernels {
 
@@ -30,15 +29,14 @@ inline float decay_of(Decay kind, Random& random) {
   return kNaN;
 }
 
-struct Wkv6Problem {
-  Index M, H, N;
+struct Wkv6Problem : HeadSizes {
   bool same_decay;  // of all tokens: w is [D], as in RWKV-5
   std::vector<float> r, w, k, v, u;
 
   Wkv6Problem(Index rows, Index heads, Index head_size, Decay decay, unsigned seed, bool constant = false)
-      : M(rows), H(heads), N(head_size), same_decay(constant) {
+      : HeadSizes{rows, heads, head_size}, same_decay(constant) {
     Random random(seed);
-    const Index D = H * N;
+    const Index D = width();
     r = random.normals(M * D), k = random.normals(M * D, 0.5f), v = random.normals(M * D);
     u = random.normals(D), w.resize(constant ? D : M * D);
     for (float& factor : w) factor = decay_of(decay, random);
@@ -47,12 +45,9 @@ struct Wkv6Problem {
   // Tokens [begin, end) alone.
   Wkv6Problem tokens(Index begin, Index end) const {
     Wkv6Problem part = *this;
-    const Index D = H * N;
     part.M = end - begin;
-    for (auto* data : {&part.r, &part.w, &part.k, &part.v}) {
-      if (data == &part.w && same_decay) continue;
-      *data = std::vector<float>(data->begin() + begin * D, data->begin() + end * D);
-    }
+    for (auto* data : {&part.r, &part.k, &part.v}) *data = rows_of(*data, begin, end, width());
+    if (!same_decay) part.w = rows_of(w, begin, end, width());
     return part;
   }
 
@@ -72,61 +67,13 @@ struct Wkv6Problem {
             .heads = H,
             .r = r.data(),
             .w = w.data(),
-            .w_stride = same_decay ? 0 : H * N,
+            .w_stride = same_decay ? 0 : width(),
             .k = k.data(),
             .v = v.data(),
             .u = u.data()};
   }
+
+  static void run(const KernelTable& table, const Wkv6Args& args, Stream stream) { table.wkv6(args, stream); }
 };
-
-struct Wkv6Result {
-  std::vector<float> y;                    // [M, D]
-  std::vector<std::vector<float>> states;  // per segment [H, N, N]
-};
-
-// Runs all heads at once. `states_in` per segment, empty: null.
-inline Wkv6Result run_wkv6(const KernelTable& table, const Wkv6Problem& problem,
-                           const std::vector<Segment>& segments,
-                           const std::vector<std::vector<float>>& states_in, int threads) {
-  Threads pool(threads);
-  const Index state_size = problem.H * problem.N * problem.N;
-  Output y(problem.M * problem.H * problem.N, DType::f32);
-  std::vector<std::unique_ptr<Output>> out;
-  std::vector<const float*> in_pointers;
-  std::vector<float*> out_pointers;
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    in_pointers.push_back(states_in[s].empty() ? nullptr : states_in[s].data());
-    out.push_back(std::make_unique<Output>(state_size, DType::f32));
-    out_pointers.push_back(out.back()->f32());
-  }
-  Wkv6Args args = problem.args();
-  args.y = y.f32(), args.segment_count = static_cast<Index>(segments.size()), args.segments = segments.data();
-  args.state_in = in_pointers.data(), args.state_out = out_pointers.data();
-  table.wkv6(args, pool);
-  Wkv6Result result = {y.values(), {}};
-  for (const auto& state : out) result.states.push_back(state->values());
-  return result;
-}
-
-inline double largest(const std::vector<float>& values) {
-  double most = 0;
-  for (const float value : values) most = std::max(most, std::abs(double{value}));
-  return most;
-}
-
-// y and the states of `table` against the recurrence of the reference, within `tolerance` of the largest
-// value.
-inline void expect_wkv6_agreement(const KernelTable& table, const Wkv6Problem& problem,
-                                  const std::vector<Segment>& segments,
-                                  const std::vector<std::vector<float>>& states, int threads,
-                                  double tolerance, const std::string& what) {
-  const auto got = run_wkv6(table, problem, segments, states, threads);
-  const auto expected = run_wkv6(oracle(), problem, segments, states, 1);
-  expect_near(got.y, expected.y, tolerance * largest(expected.y), 0, what + ", y");
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    expect_near(got.states[s], expected.states[s], tolerance * largest(expected.states[s]), 0,
-                what + ", state");
-  }
-}
 
 }  // namespace riverrun::kernels

@@ -22,11 +22,10 @@ TEST_P(Wkv6Test, AgreesWithTheReference) {
     for (const bool same_decay : {false, true}) {
       const auto check = [&](Index M, Index H, Index N, int threads) {
         const Wkv6Problem problem(M, H, N, kind, 5, same_decay);
-        const std::vector<float> state = Random(6).normals(H * N * N);
         const auto what = concat("kind ", static_cast<int>(kind), ", N ", N, ", M ", M);
         const double most = tolerance(GetParam(), M);
-        expect_wkv6_agreement(table, problem, {{0, M}}, {{}}, threads, most, what + ", no state");
-        expect_wkv6_agreement(table, problem, {{0, M}}, {state}, threads, most, what);
+        expect_agreement(table, problem, {{0, M}}, {{}}, threads, most, what + ", no state");
+        expect_agreement(table, problem, {{0, M}}, {problem.state(6)}, threads, most, what);
       };
       for (const Index N : {8, 32, 64, 128}) {
         for (const Index M : {0, 1, 2, 65}) check(M, 3, N, 2);
@@ -63,105 +62,49 @@ TEST_P(Wkv6Test, OneRowOfDecaysHasTheBitsOfRepeatedRows) {
     for (const Index N : {20, 64}) {
       const Index M = 33, H = 3;
       const Wkv6Problem one_row(M, H, N, kind, 9, true);
-      const std::vector<float> state = Random(10).normals(H * N * N);
-      const auto got = run_wkv6(table, one_row, {{0, M}}, {state}, 2),
-                 expected = run_wkv6(table, one_row.with_repeated_decay(), {{0, M}}, {state}, 2);
+      const auto state = one_row.state(10);
+      const auto got = run_recurrence(table, one_row, {{0, M}}, {state}, 2),
+                 expected = run_recurrence(table, one_row.with_repeated_decay(), {{0, M}}, {state}, 2);
       EXPECT_TRUE(same_bits(got.y, expected.y)) << "N " << N;
       EXPECT_TRUE(same_bits(got.states[0], expected.states[0])) << "N " << N;
     }
   }
 }
 
-// What the ring rests on: cut a document, carry the state across the cut in place, and nothing changes.
 TEST_P(Wkv6Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
-  const Index M = 40, H = 2, N = 64, D = H * N;
   for (const Decay kind : kDecays) {
     for (const bool same_decay : {false, true}) {
-      const Wkv6Problem whole(M, H, N, kind, 11, same_decay);
-      const std::vector<float> state = Random(12).normals(H * N * N);
-      const auto expected = run_wkv6(table, whole, {{0, M}}, {state}, 2);
-      for (const Index cut : cuts_of_40(GetParam())) {
-        Threads pool(3);
-        std::vector<float> carried = state, y(M * D, kNaN);
-        for (const Segment part : {Segment{0, cut}, Segment{cut, M}}) {
-          const Wkv6Problem tokens = whole.tokens(part.begin, part.end);
-          const Segment all = {0, tokens.M};
-          float* states = carried.data();
-          Wkv6Args args = tokens.args();
-          args.y = y.data() + part.begin * D, args.segment_count = 1, args.segments = &all;
-          args.state_in = &states, args.state_out = &states;
-          table.wkv6(args, pool);
-        }
-        EXPECT_TRUE(same_bits(y, expected.y)) << "cut at " << cut;
-        EXPECT_TRUE(same_bits(carried, expected.states[0])) << "cut at " << cut;
-      }
+      const Wkv6Problem whole(40, 2, 64, kind, 11, same_decay);
+      expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
     }
   }
 }
 
 TEST_P(Wkv6Test, HeadRangesHaveTheBitsOfAllHeadsAtOnce) {
   const auto& table = select(GetParam());
-  const Index M = 20, H = 5;
   for (const Index N : {32, 64}) {
-    const Wkv6Problem problem(M, H, N, Decay::usual, 21);
-    const std::vector<float> state = Random(22).normals(H * N * N);
-    const auto expected = run_wkv6(table, problem, {{0, M}}, {state}, 1);
-    for (const int threads : {1, 2, 4}) {
-      Threads pool(threads);
-      Output y(M * H * N, DType::f32), out(H * N * N, DType::f32);
-      const Segment all = {0, M};
-      for (const auto& [first, heads] : {std::pair<Index, Index>{3, 2}, {0, 1}, {1, 0}, {1, 2}}) {
-        Wkv6Args args = problem.args();
-        const float* in = state.data() + first * N * N;
-        float* to = out.f32() + first * N * N;
-        args.first_head = first, args.heads = heads, args.y = y.f32();
-        args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &to;
-        table.wkv6(args, pool);
-      }
-      EXPECT_TRUE(same_bits(y.values(), expected.y)) << threads << " threads";
-      EXPECT_TRUE(same_bits(out.values(), expected.states[0])) << threads << " threads";
-    }
+    const Wkv6Problem problem(20, 5, N, Decay::usual, 21);
+    expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
   }
 }
 
-// A call for some heads leaves the columns of the others alone.
 TEST_P(Wkv6Test, WritesOnlyItsHeads) {
-  const auto& table = select(GetParam());
-  Threads pool(2);
-  const Wkv6Problem problem(3, 3, 64, Decay::usual, 31);
-  Output y(3 * 3 * 64, DType::f32);
-  const Segment all = {0, 3};
-  const float* in = nullptr;
-  float* out = nullptr;
-  Wkv6Args args = problem.args();
-  args.first_head = 1, args.heads = 1, args.y = y.f32();
-  args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &out;
-  table.wkv6(args, pool);
-  for (Index i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 64 % 3 != 1) << i;
+  expect_only_a_range_is_written(select(GetParam()), Wkv6Problem(3, 3, 64, Decay::usual, 31), 1, 1);
 }
 
 TEST_P(Wkv6Test, ASegmentHasTheBitsItHasAlone) {
   const auto& table = select(GetParam());
-  const Index H = 2, N = 64, D = H * N;
-  const std::vector<Segment> segments = {{0, 0}, {0, 17}, {17, 18}, {18, 18}, {18, 50}, {50, 50}};
   for (const bool same_decay : {false, true}) {
-    const Wkv6Problem all(50, H, N, Decay::long_memory, 41, same_decay);
-    std::vector<std::vector<float>> states;
-    for (unsigned s = 0; s < 6; ++s)
-      states.push_back(s % 2 == 0 ? Random(s).normals(H * N * N) : std::vector<float>());
-    const auto together = run_wkv6(table, all, segments, states, 3);
-    for (std::size_t s = 0; s < segments.size(); ++s) {
-      const auto [begin, end] = segments[s];
-      const auto alone = run_wkv6(table, all.tokens(begin, end), {{0, end - begin}}, {states[s]}, 1);
-      const std::vector<float> rows(together.y.begin() + begin * D, together.y.begin() + end * D);
-      EXPECT_TRUE(same_bits(rows, alone.y)) << "segment " << s;
-      EXPECT_TRUE(same_bits(together.states[s], alone.states[0])) << "segment " << s;
-      if (begin == end) {
-        const auto unchanged = states[s].empty() ? std::vector<float>(H * N * N, 0.0f) : states[s];
-        EXPECT_EQ(together.states[s], unchanged) << "empty segment " << s;
-      }
-    }
+    expect_segments_have_the_bits_they_have_alone(table, Wkv6Problem(50, 2, 64, Decay::long_memory, 41, same_decay));
+  }
+}
+
+TEST_P(Wkv6Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
+  const auto& table = select(GetParam());
+  for (const Index N : {8, 20, 32, 48, 64, 128}) {
+    SCOPED_TRACE(N);
+    expect_one_token_of_many_has_the_bits_it_has_alone(table, Wkv6Problem(7, 3, N, Decay::usual, 45));
   }
 }
 
@@ -172,9 +115,8 @@ TEST_P(Wkv6Test, LongMemoryIsKept) {
   Wkv6Problem problem(M, 1, N, Decay::long_memory, 51);
   for (auto* data : {&problem.k, &problem.v}) std::fill(data->begin(), data->end(), 0.0f);
   std::fill(problem.w.begin(), problem.w.end(), 1 - 0x1p-20f);
-  const std::vector<float> state = Random(52).normals(N * N);
-  const auto result = run_wkv6(table, problem, {{0, M}}, {state}, 1);
-  std::vector<float> expected = state;
+  std::vector<float> expected = problem.state(52);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {expected}, 1);
   for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, M));
   expect_near(result.states[0], expected, 0, static_cast<double>(M) * kRoundoff, "state");
 }
@@ -186,10 +128,9 @@ TEST_P(Wkv6Test, AZeroDecayForgetsExactly) {
   const Index M = 40, H = 2, N = 64, D = H * N, reset = emulated(GetParam()) ? 16 : 7;
   Wkv6Problem problem(M, H, N, Decay::usual, 55);
   std::fill_n(problem.w.begin() + reset * D, D, 0.0f);
-  const auto whole = run_wkv6(table, problem, {{0, M}}, {Random(56).normals(H * N * N)}, 2),
-             fresh = run_wkv6(table, problem.tokens(reset, M), {{0, M - reset}}, {{}}, 2);
-  const std::vector<float> behind(whole.y.begin() + (reset + 1) * D, whole.y.end());
-  EXPECT_TRUE(same_bits(behind, std::vector<float>(fresh.y.begin() + D, fresh.y.end())));
+  const auto whole = run_recurrence(table, problem, {{0, M}}, {problem.state(56)}, 2),
+             fresh = run_recurrence(table, problem.tokens(reset, M), {{0, M - reset}}, {{}}, 2);
+  EXPECT_TRUE(same_bits(rows_of(whole.y, reset + 1, M, D), rows_of(fresh.y, 1, M - reset, D)));
   EXPECT_TRUE(same_bits(whole.states[0], fresh.states[0]));
 }
 
@@ -201,7 +142,7 @@ TEST_P(Wkv6Test, NanGoesWhereItsValueGoes) {
   for (const auto member : {&Wkv6Problem::v, &Wkv6Problem::r, &Wkv6Problem::w}) {
     Wkv6Problem problem(M, H, N, Decay::usual, 61);
     (problem.*member)[at] = kNaN;
-    const auto result = run_wkv6(table, problem, {{0, M}}, {{}}, 2);
+    const auto result = run_recurrence(table, problem, {{0, M}}, {{}}, 2);
     for (Index i = 0; i < M * H * N; ++i) {
       const Index t = i / (H * N), h = i / N % H, row = i % N;
       const bool spoilt = member == &Wkv6Problem::v   ? t >= 2 && row == 5
@@ -216,11 +157,7 @@ TEST_P(Wkv6Test, NanGoesWhereItsValueGoes) {
 TEST_P(Wkv6Test, RefusesWhatIsOutsideItsContract) {
   const auto& table = select(GetParam());
   const Wkv6Problem problem(4, 1, 8, Decay::usual, 71);
-  for (const std::vector<Segment>& segments :
-       std::vector<std::vector<Segment>>{{{0, 3}}, {{1, 4}}, {{0, 2}, {3, 4}}, {{0, 5}}}) {
-    EXPECT_THROW(run_wkv6(table, problem, segments, std::vector<std::vector<float>>(segments.size()), 1),
-                 Error);
-  }
+  expect_refusals(table, problem);
   Threads pool(1);
   Output y(4 * 8, DType::f32);
   const Segment all = {0, 4};
@@ -229,8 +166,6 @@ TEST_P(Wkv6Test, RefusesWhatIsOutsideItsContract) {
   Wkv6Args args = problem.args();
   args.y = y.f32(), args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &out;
   args.w_stride = 1;
-  EXPECT_THROW(table.wkv6(args, pool), Error);
-  args.w_stride = 8, args.heads = 2;
   EXPECT_THROW(table.wkv6(args, pool), Error);
 }
 

@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "kernels/wkv7.h"
-#include "support.h"
+#include "recurrence.h"
 
 namespace riverrun::kernels {
 
@@ -16,14 +16,13 @@ enum class Kind {
 };
 inline constexpr Kind kKinds[] = {Kind::usual, Kind::long_memory, Kind::edge, Kind::repeated_key};
 
-struct Wkv7Problem {
-  Index M, H, N;
+struct Wkv7Problem : HeadSizes {
   std::vector<float> r, w, k, v, a, b;
 
   Wkv7Problem(Index rows, Index heads, Index head_size, Kind kind, unsigned seed)
-      : M(rows), H(heads), N(head_size) {
+      : HeadSizes{rows, heads, head_size} {
     Random random(seed);
-    const Index D = H * N;
+    const Index D = width();
     r = random.normals(M * D), k = random.normals(M * D, 0.5f), v = random.normals(M * D);
     w.resize(M * D), a.resize(M * D), b.resize(M * D);
     const auto one_key = random.normals(N);
@@ -44,13 +43,12 @@ struct Wkv7Problem {
     }
   }
 
-  // Rows [begin, end) alone.
-  Wkv7Problem rows(Index begin, Index end) const {
+  // Tokens [begin, end) alone.
+  Wkv7Problem tokens(Index begin, Index end) const {
     Wkv7Problem part = *this;
-    const Index D = H * N;
     part.M = end - begin;
     for (auto* data : {&part.r, &part.w, &part.k, &part.v, &part.a, &part.b}) {
-      *data = std::vector<float>(data->begin() + begin * D, data->begin() + end * D);
+      *data = rows_of(*data, begin, end, width());
     }
     return part;
   }
@@ -68,35 +66,8 @@ struct Wkv7Problem {
             .a = a.data(),
             .b = b.data()};
   }
-};
 
-struct Wkv7Result {
-  std::vector<float> y;                    // [M, D]
-  std::vector<std::vector<float>> states;  // per segment [H, N, N]
+  static void run(const KernelTable& table, const Wkv7Args& args, Stream stream) { table.wkv7(args, stream); }
 };
-
-// Runs all heads at once. `states_in` per segment, empty: null.
-inline Wkv7Result run_wkv7(const KernelTable& table, const Wkv7Problem& problem,
-                           const std::vector<Segment>& segments,
-                           const std::vector<std::vector<float>>& states_in, int threads) {
-  Threads pool(threads);
-  const Index state_size = problem.H * problem.N * problem.N;
-  Output y(problem.M * problem.H * problem.N, DType::f32);
-  std::vector<std::unique_ptr<Output>> out;
-  std::vector<const float*> in_pointers;
-  std::vector<float*> out_pointers;
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    in_pointers.push_back(states_in[s].empty() ? nullptr : states_in[s].data());
-    out.push_back(std::make_unique<Output>(state_size, DType::f32));
-    out_pointers.push_back(out.back()->f32());
-  }
-  Wkv7Args args = problem.args();
-  args.y = y.f32(), args.segment_count = static_cast<Index>(segments.size()), args.segments = segments.data();
-  args.state_in = in_pointers.data(), args.state_out = out_pointers.data();
-  table.wkv7(args, pool);
-  Wkv7Result result = {y.values(), {}};
-  for (const auto& state : out) result.states.push_back(state->values());
-  return result;
-}
 
 }  // namespace riverrun::kernels

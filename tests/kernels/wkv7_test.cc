@@ -8,45 +8,25 @@ namespace {
 
 class Wkv7Test : public testing::TestWithParam<Variant> {};
 
-double largest(const std::vector<float>& values) {
-  double most = 0;
-  for (const float value : values) most = std::max(most, std::abs(double{value}));
-  return most;
-}
-
 // fp32 recurrences were measured at up to 3e-6 of the largest |y| against fp64 in 1,000,000 tokens (repeated
 // keys the worst); each of M tokens adds some roundings of sums of N terms, so 1e-5 leaves room for the few
 // hundred here.
 constexpr double kTolerance = 1e-5;
 
-void expect_agreement(const KernelTable& table, const Wkv7Problem& problem,
-                      const std::vector<Segment>& segments, const std::vector<std::vector<float>>& states,
-                      int threads, const std::string& what) {
-  const auto got = run_wkv7(table, problem, segments, states, threads);
-  const auto expected = run_wkv7(oracle(), problem, segments, states, 1);
-  expect_near(got.y, expected.y, kTolerance * largest(expected.y), 0, what + ", y");
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    expect_near(got.states[s], expected.states[s], kTolerance * largest(expected.states[s]), 0,
-                what + ", state");
-  }
-}
-
 TEST_P(Wkv7Test, AgreesWithTheReference) {
   const auto& table = select(GetParam());
   for (const Kind kind : kKinds) {
+    const auto check = [&](Index M, Index H, Index N, unsigned seed, int threads) {
+      const Wkv7Problem problem(M, H, N, kind, seed);
+      const auto what = concat("kind ", static_cast<int>(kind), ", N ", N, ", M ", M);
+      expect_agreement(table, problem, {{0, M}}, {{}}, threads, kTolerance, what + ", no state");
+      expect_agreement(table, problem, {{0, M}}, {problem.state(6)}, threads, kTolerance, what);
+    };
     for (const Index N : {8, 32, 64, 128}) {
-      for (const Index M : {0, 1, 2, 65}) {
-        const Wkv7Problem problem(M, 3, N, kind, 5);
-        const std::vector<float> state = Random(6).normals(3 * N * N);
-        const auto what = concat("kind ", static_cast<int>(kind), ", N ", N, ", M ", M);
-        expect_agreement(table, problem, {{0, M}}, {{}}, 2, what + ", no state");
-        expect_agreement(table, problem, {{0, M}}, {state}, 2, what);
-      }
+      for (const Index M : {0, 1, 2, 65}) check(M, 3, N, 5, 2);
     }
-    for (const Index N : {1, 4, 20, 48, 96})
-      expect_agreement(table, Wkv7Problem(9, 2, N, kind, 7), {{0, 9}}, {{}}, 2, concat("N ", N));
-    const Index many = emulated(GetParam()) ? 100 : 700;
-    expect_agreement(table, Wkv7Problem(many, 1, 64, kind, 8), {{0, many}}, {{}}, 3, "many tokens");
+    for (const Index N : {1, 4, 20, 48, 96}) check(9, 2, N, 7, 2);
+    check(emulated(GetParam()) ? 100 : 700, 1, 64, 8, 3);
   }
 }
 
@@ -68,130 +48,35 @@ TEST_P(Wkv7Test, TwoTokensByHand) {
   EXPECT_EQ(state, (std::vector<float>{2, 6, -0.5f, 4}));
 }
 
-// What the ring rests on: cut a document, carry the state across the cut, and nothing changes.
 TEST_P(Wkv7Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
-  const Index M = 40, H = 2, N = 64, D = H * N;
   for (const Kind kind : kKinds) {
-    const Wkv7Problem whole(M, H, N, kind, 11);
-    const std::vector<float> state = Random(12).normals(H * N * N);
-    const auto expected = run_wkv7(table, whole, {{0, M}}, {state}, 2);
-    for (const Index cut : cuts_of_40(GetParam())) {
-      Threads pool(3);
-      std::vector<float> carried = state, y(M * D, kNaN);
-      for (const Segment part : {Segment{0, cut}, Segment{cut, M}}) {
-        const Index at = part.begin * D, rows = part.end - part.begin;
-        const Segment all = {0, rows};
-        float* states = carried.data();
-        table.wkv7({rows, H, N, 0, H, whole.r.data() + at, whole.w.data() + at, whole.k.data() + at,
-                    whole.v.data() + at, whole.a.data() + at, whole.b.data() + at, y.data() + at, 1, &all,
-                    &states, &states},
-                   pool);
-      }
-      EXPECT_TRUE(same_bits(y, expected.y)) << "cut at " << cut;
-      EXPECT_TRUE(same_bits(carried, expected.states[0])) << "cut at " << cut;
-    }
+    const Wkv7Problem whole(40, 2, 64, kind, 11);
+    expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
   }
 }
 
 TEST_P(Wkv7Test, HeadRangesHaveTheBitsOfAllHeadsAtOnce) {
   const auto& table = select(GetParam());
-  const Index M = 20, H = 5;
   for (const Index N : {32, 64}) {
-    const Wkv7Problem problem(M, H, N, Kind::usual, 21);
-    const std::vector<float> state = Random(22).normals(H * N * N);
-    const auto expected = run_wkv7(table, problem, {{0, M}}, {state}, 1);
-    for (const int threads : {1, 2, 4}) {
-      Threads pool(threads);
-      Output y(M * H * N, DType::f32), out(H * N * N, DType::f32);
-      const Segment all = {0, M};
-      for (const auto& [first, heads] : {std::pair<Index, Index>{3, 2}, {0, 1}, {1, 0}, {1, 2}}) {
-        Wkv7Args args = problem.args();
-        const float* in = state.data() + first * N * N;
-        float* to = out.f32() + first * N * N;
-        args.first_head = first, args.heads = heads, args.y = y.f32();
-        args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &to;
-        table.wkv7(args, pool);
-      }
-      EXPECT_TRUE(same_bits(y.values(), expected.y)) << threads << " threads";
-      EXPECT_TRUE(same_bits(out.values(), expected.states[0])) << threads << " threads";
-    }
+    const Wkv7Problem problem(20, 5, N, Kind::usual, 21);
+    expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
   }
 }
 
-// A call for some heads leaves the columns of the others alone.
 TEST_P(Wkv7Test, WritesOnlyItsHeads) {
-  const auto& table = select(GetParam());
-  Threads pool(2);
-  const Wkv7Problem problem(3, 3, 64, Kind::usual, 31);
-  Output y(3 * 3 * 64, DType::f32);
-  const Segment all = {0, 3};
-  const float* in = nullptr;
-  float* out = nullptr;
-  Wkv7Args args = problem.args();
-  args.first_head = 1, args.heads = 1, args.y = y.f32();
-  args.segment_count = 1, args.segments = &all, args.state_in = &in, args.state_out = &out;
-  table.wkv7(args, pool);
-  for (Index i = 0; i < y.size(); ++i) EXPECT_EQ(std::isnan(y[i]), i / 64 % 3 != 1) << i;
+  expect_only_a_range_is_written(select(GetParam()), Wkv7Problem(3, 3, 64, Kind::usual, 31), 1, 1);
 }
 
 TEST_P(Wkv7Test, ASegmentHasTheBitsItHasAlone) {
-  const auto& table = select(GetParam());
-  const Index H = 2, N = 64, D = H * N;
-  const std::vector<Segment> segments = {{0, 0}, {0, 17}, {17, 18}, {18, 18}, {18, 50}, {50, 50}};
-  const Wkv7Problem all(50, H, N, Kind::long_memory, 41);
-  std::vector<std::vector<float>> states;
-  for (unsigned s = 0; s < 6; ++s)
-    states.push_back(s % 2 == 0 ? Random(s).normals(H * N * N) : std::vector<float>());
-  const auto together = run_wkv7(table, all, segments, states, 3);
-  for (std::size_t s = 0; s < segments.size(); ++s) {
-    const auto [begin, end] = segments[s];
-    Wkv7Problem one = all;
-    one.M = end - begin;
-    for (auto* data : {&one.r, &one.w, &one.k, &one.v, &one.a, &one.b}) {
-      *data = std::vector<float>(data->begin() + begin * D, data->begin() + end * D);
-    }
-    const auto alone = run_wkv7(table, one, {{0, one.M}}, {states[s]}, 1);
-    const std::vector<float> rows(together.y.begin() + begin * D, together.y.begin() + end * D);
-    EXPECT_TRUE(same_bits(rows, alone.y)) << "segment " << s;
-    EXPECT_TRUE(same_bits(together.states[s], alone.states[0])) << "segment " << s;
-    if (begin == end) {
-      const auto unchanged = states[s].empty() ? std::vector<float>(H * N * N, 0.0f) : states[s];
-      EXPECT_EQ(together.states[s], unchanged) << "empty segment " << s;
-    }
-  }
+  expect_segments_have_the_bits_they_have_alone(select(GetParam()), Wkv7Problem(50, 2, 64, Kind::long_memory, 41));
 }
 
-// Decoding: one token of each of many sequences, the states changed where they are.
 TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
   const auto& table = select(GetParam());
-  const Index M = 7, H = 3;
   for (const Index N : {8, 20, 32, 48, 64, 128}) {
-    const Wkv7Problem all(M, H, N, Kind::usual, 45);
-    std::vector<std::vector<float>> states;
-    std::vector<float*> pointers;
-    std::vector<Segment> segments;
-    Output y(M * H * N, DType::f32);
-    for (Index s = 0; s < M; ++s)
-      segments.push_back({s, s + 1}), states.push_back(Random(static_cast<unsigned>(s)).normals(H * N * N));
-    const auto before = states;
-    for (auto& state : states) pointers.push_back(state.data());
-    Wkv7Args args = all.args();
-    args.y = y.f32(), args.segment_count = M, args.segments = segments.data();
-    args.state_in = pointers.data(), args.state_out = pointers.data();
-    Threads pool(3);
-    table.wkv7(args, pool);
-    for (Index s = 0; s < M; ++s) {
-      Wkv7Problem one = all;
-      one.M = 1;
-      for (auto* data : {&one.r, &one.w, &one.k, &one.v, &one.a, &one.b})
-        *data = std::vector<float>(data->begin() + s * H * N, data->begin() + (s + 1) * H * N);
-      const auto alone = run_wkv7(table, one, {{0, 1}}, {before[s]}, 1);
-      const auto values = y.values();
-      const std::vector<float> row(values.begin() + s * H * N, values.begin() + (s + 1) * H * N);
-      EXPECT_TRUE(same_bits(row, alone.y)) << "N " << N << ", sequence " << s;
-      EXPECT_TRUE(same_bits(states[s], alone.states[0])) << "N " << N << ", sequence " << s;
-    }
+    SCOPED_TRACE(N);
+    expect_one_token_of_many_has_the_bits_it_has_alone(table, Wkv7Problem(7, 3, N, Kind::usual, 45));
   }
 }
 
@@ -203,9 +88,8 @@ TEST_P(Wkv7Test, LongMemoryIsKept) {
   for (auto* data : {&problem.k, &problem.v, &problem.a, &problem.b})
     std::fill(data->begin(), data->end(), 0.0f);
   std::fill(problem.w.begin(), problem.w.end(), 1 - 0x1p-20f);
-  const std::vector<float> state = Random(52).normals(N * N);
-  const auto result = run_wkv7(table, problem, {{0, M}}, {state}, 1);
-  std::vector<float> expected = state;
+  std::vector<float> expected = problem.state(52);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {expected}, 1);
   for (auto& value : expected) value = static_cast<float>(value * std::pow(1 - 0x1p-20, M));
   expect_near(result.states[0], expected, 0, static_cast<double>(M) * kRoundoff, "state");
 }
@@ -215,7 +99,7 @@ TEST_P(Wkv7Test, NanStaysInItsValueRowAndHead) {
   const Index M = 6, H = 2, N = 64;
   Wkv7Problem problem(M, H, N, Kind::usual, 61);
   problem.v[(2 * H + 1) * N + 5] = kNaN;  // token 2, head 1, row 5
-  const auto result = run_wkv7(table, problem, {{0, M}}, {{}}, 2);
+  const auto result = run_recurrence(table, problem, {{0, M}}, {{}}, 2);
   for (Index i = 0; i < M * H * N; ++i) {
     const Index t = i / (H * N), h = i / N % H, row = i % N;
     EXPECT_EQ(std::isnan(result.y[i]), t >= 2 && h == 1 && row == 5)
@@ -223,14 +107,8 @@ TEST_P(Wkv7Test, NanStaysInItsValueRowAndHead) {
   }
 }
 
-TEST_P(Wkv7Test, RefusesSegmentsThatDoNotCoverTheRows) {
-  const auto& table = select(GetParam());
-  const Wkv7Problem problem(4, 1, 8, Kind::usual, 71);
-  for (const std::vector<Segment>& segments :
-       std::vector<std::vector<Segment>>{{{0, 3}}, {{1, 4}}, {{0, 2}, {3, 4}}, {{0, 5}}}) {
-    EXPECT_THROW(run_wkv7(table, problem, segments, std::vector<std::vector<float>>(segments.size()), 1),
-                 Error);
-  }
+TEST_P(Wkv7Test, RefusesWhatIsOutsideItsContract) {
+  expect_refusals(select(GetParam()), Wkv7Problem(4, 1, 8, Kind::usual, 71));
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Wkv7Test, testing::ValuesIn(all_variants()), name_of_test);

@@ -12,14 +12,7 @@ namespace riverrun {
 namespace {
 
 // Shorter and longer than a block of 64, a multiple of it, a single token behind it.
-const std::vector<Index> kLengths = {40, 130, 1, 64, 65, 7};
-
-test::Corpus corpus() {
-  test::Corpus documents;
-  unsigned seed = 1;
-  for (const Index length : kLengths) documents.push_back(test::random_tokens(length, seed++));
-  return documents;
-}
+test::Corpus corpus() { return test::random_corpus({40, 130, 1, 64, 65, 7}); }
 
 struct Case {
   const char *generation, *precision;
@@ -32,8 +25,7 @@ class CudaIdentityTest : public testing::TestWithParam<Case> {
     ASSERT_NE(kernels_, nullptr);
     kernels_->device->require(0);
     model_ = test::make_small_model(*kernels_, GetParam().precision, test::small_shape(GetParam().generation));
-    run_.request.embedding = run_.request.scores = run_.request.states = true;
-    run_.request.window = 48;
+    run_.request = test::everything();
   }
   std::vector<test::DocumentResult> results(const test::Corpus& documents, int ranks) {
     run_.ranks = ranks;

@@ -11,12 +11,7 @@
 namespace riverrun {
 namespace {
 
-test::Corpus corpus() {
-  test::Corpus documents;
-  unsigned seed = 1;
-  for (const Index length : {1, 64, 65, 130, 300, 2, 30, 200}) documents.push_back(test::random_tokens(length, seed++));
-  return documents;
-}
+test::Corpus corpus() { return test::random_corpus({1, 64, 65, 130, 300, 2, 30, 200}); }
 
 class DeviceTest : public testing::TestWithParam<const char*> {
  protected:
@@ -28,14 +23,9 @@ class DeviceTest : public testing::TestWithParam<const char*> {
 
 // Everything with either pooling; and nothing but states, which no other output makes the host wait for.
 std::vector<ring::Request> requests() {
-  std::vector<ring::Request> all(3);
-  for (ring::Request& request : all) request.states = true;
-  for (int i : {0, 1}) {
-    all[i].embedding = all[i].scores = true;
-    all[i].window = 48;
-    all[i].pool = i == 0 ? ring::Pool::mean : ring::Pool::last;
-  }
-  return all;
+  ring::Request states;
+  states.states = true;
+  return {test::everything(ring::Pool::mean), test::everything(ring::Pool::last), states};
 }
 
 TEST_P(DeviceTest, TheRingGivesTheSameBytes) {
@@ -46,8 +36,7 @@ TEST_P(DeviceTest, TheRingGivesTheSameBytes) {
       run.ranks = ranks;
       const auto expected = test::run_corpus(corpus(), *on_host_, host_, run);
       const auto found = test::run_corpus(corpus(), *on_device_, device_, run);
-      ASSERT_EQ(found.size(), expected.size());
-      for (std::size_t d = 0; d < found.size(); ++d) EXPECT_TRUE(same_bits(found[d], expected[d])) << ranks << " ranks, document " << d;
+      expect_same_bits(found, expected, concat(ranks, " ranks"));
     }
   }
 }

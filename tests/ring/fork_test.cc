@@ -75,11 +75,7 @@ class ForkTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override { model_ = test::make_small_model(kernels_, "fp32", test::small_shape(GetParam())); }
 
-  static Corpus corpus() {
-    Corpus corpus;
-    for (const Index length : {1, 99, 100, 101, 700, 50, 333, 12}) corpus.push_back(test::random_tokens(length, unsigned(length)));
-    return corpus;
-  }
+  static Corpus corpus() { return test::random_corpus({1, 99, 100, 101, 700, 50, 333, 12}); }
 
   // The state after the first `count` tokens, without a ring.
   std::string state_after(const std::vector<TokenId>& tokens, Index count, const model::State* start) const {
@@ -122,8 +118,7 @@ TEST_P(ForkTest, EveryStateIsThatOfThePlainModel) {
 TEST_P(ForkTest, ReadingIsTheSameBitsWithAndWithoutAndForAnyRanksAndBlocks) {
   const Corpus documents = corpus();
   RingRun run;
-  run.request.embedding = run.request.scores = run.request.states = true;
-  run.request.window = 48;
+  run.request = test::everything();
   const auto plain = run_corpus(documents, *model_, kernels_, run);
   run.sections = {100, 0};
   run.make_fork = [&] { return std::make_unique<Recorder>(run.sections); };
@@ -136,10 +131,7 @@ TEST_P(ForkTest, ReadingIsTheSameBitsWithAndWithoutAndForAnyRanksAndBlocks) {
   }
   for (const auto& [ranks, block] : {std::pair{2, 64}, {3, 48}, {5, 16}, {2, 1024}}) {
     run.ranks = ranks, run.block_tokens = block;
-    const auto other = run_corpus(documents, *model_, kernels_, run);
-    for (std::size_t d = 0; d < documents.size(); ++d) {
-      EXPECT_TRUE(same_bits(other[d], forked[d])) << "document " << d << ", " << ranks << " ranks, blocks of " << block;
-    }
+    expect_same_bits(run_corpus(documents, *model_, kernels_, run), forked, concat(ranks, " ranks, blocks of ", block));
   }
 }
 

@@ -10,27 +10,12 @@ namespace riverrun {
 namespace {
 
 using test::Corpus;
-using test::DocumentResult;
+using test::everything;
 using test::RingRun;
 using test::run_corpus;
 
 // Lengths at every edge of a block of 64, long chains, short ones, one token.
-Corpus mixed_corpus() {
-  Corpus corpus;
-  unsigned seed = 1;
-  for (const Index length : {1, 63, 64, 65, 127, 128, 129, 500, 2, 30, 700, 5, 192, 64, 333}) {
-    corpus.push_back(test::random_tokens(length, seed++));
-  }
-  return corpus;
-}
-
-ring::Request everything(ring::Pool pool) {
-  ring::Request request;
-  request.embedding = request.scores = request.states = true;
-  request.window = 48;
-  request.pool = pool;
-  return request;
-}
+Corpus mixed_corpus() { return test::random_corpus({1, 63, 64, 65, 127, 128, 129, 500, 2, 30, 700, 5, 192, 64, 333}); }
 
 struct Case {
   std::string generation, precision, weights = "auto";
@@ -55,11 +40,6 @@ class IdentityTest : public testing::TestWithParam<Case> {
     if (GetParam().precision == "bf16" && !kernels_.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products here";
     model_ = test::make_small_model(kernels_, GetParam().precision, test::small_shape(GetParam().generation), GetParam().weights);
   }
-
-  void expect_same(const std::vector<DocumentResult>& found, const std::vector<DocumentResult>& expected, const std::string& what) {
-    ASSERT_EQ(found.size(), expected.size());
-    for (std::size_t d = 0; d < found.size(); ++d) EXPECT_TRUE(same_bits(found[d], expected[d])) << what << ", document " << d;
-  }
 };
 
 TEST_P(IdentityTest, AnyNumberOfRanks) {
@@ -70,7 +50,7 @@ TEST_P(IdentityTest, AnyNumberOfRanks) {
     const auto one = run_corpus(corpus, *model_, kernels_, run);
     for (const int ranks : {2, 3, 4, 8}) {
       run.ranks = ranks;
-      expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat(ranks, " ranks"));
+      expect_same_bits(run_corpus(corpus, *model_, kernels_, run), one, concat(ranks, " ranks"));
     }
   }
 }
@@ -78,29 +58,29 @@ TEST_P(IdentityTest, AnyNumberOfRanks) {
 TEST_P(IdentityTest, AnyNumberOfThreads) {
   const Corpus corpus = mixed_corpus();
   RingRun run;
-  run.request = everything(ring::Pool::mean);
+  run.request = everything();
   const auto one = run_corpus(corpus, *model_, kernels_, run);
   for (const int threads : {2, 3}) {
     run.threads = threads, run.ranks = 2;
-    expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat(threads, " threads"));
+    expect_same_bits(run_corpus(corpus, *model_, kernels_, run), one, concat(threads, " threads"));
   }
 }
 
 TEST_P(IdentityTest, AnyBlockSize) {
   const Corpus corpus = mixed_corpus();
   RingRun run;
-  run.request = everything(ring::Pool::mean);
+  run.request = everything();
   const auto one = run_corpus(corpus, *model_, kernels_, run);
   for (const Index block : {16, 128, 320, 1024}) {
     run.block_tokens = block, run.ranks = 3;
-    expect_same(run_corpus(corpus, *model_, kernels_, run), one, concat("blocks of ", block));
+    expect_same_bits(run_corpus(corpus, *model_, kernels_, run), one, concat("blocks of ", block));
   }
 }
 
 TEST_P(IdentityTest, AloneOrAnywhereInACorpus) {
   const Corpus corpus = mixed_corpus();
   RingRun run;
-  run.request = everything(ring::Pool::mean);
+  run.request = everything();
   run.ranks = 2;
   const auto together = run_corpus(corpus, *model_, kernels_, run);
   for (std::size_t d = 0; d < corpus.size(); ++d) {
@@ -110,13 +90,13 @@ TEST_P(IdentityTest, AloneOrAnywhereInACorpus) {
   const Corpus backwards(corpus.rbegin(), corpus.rend());
   auto reversed = run_corpus(backwards, *model_, kernels_, run);
   std::reverse(reversed.begin(), reversed.end());
-  expect_same(reversed, together, "the corpus in reverse");
+  expect_same_bits(reversed, together, "the corpus in reverse");
 }
 
 TEST_P(IdentityTest, EveryTokenIsScoredAndEveryWindowFilled) {
   const Corpus corpus = mixed_corpus();
   RingRun run;
-  run.request = everything(ring::Pool::mean);
+  run.request = everything();
   run.ranks = 3;
   const auto results = run_corpus(corpus, *model_, kernels_, run);
   for (std::size_t d = 0; d < corpus.size(); ++d) {

@@ -21,17 +21,11 @@ using test::Corpus;
 using test::RingRun;
 using test::run_corpus;
 
-Corpus corpus() {
-  Corpus corpus;
-  for (const Index length : {700, 64, 500, 12, 129, 333}) corpus.push_back(test::random_tokens(length, unsigned(length)));
-  return corpus;
-}
+Corpus corpus() { return test::random_corpus({700, 64, 500, 12, 129, 333}); }
 
-RingRun everything(ring::Pool pool) {
+RingRun run_of_everything(ring::Pool pool = ring::Pool::mean) {
   RingRun run;
-  run.request.embedding = run.request.scores = run.request.states = true;
-  run.request.window = 48;
-  run.request.pool = pool;
+  run.request = test::everything(pool);
   return run;
 }
 
@@ -81,7 +75,7 @@ class RestartTest : public testing::TestWithParam<const char*> {
 
 TEST_P(RestartTest, FromAnyPlaceOnAnyNumberOfRanks) {
   for (const auto pool : {ring::Pool::mean, ring::Pool::last}) {
-    RingRun run = everything(pool);
+    RingRun run = run_of_everything(pool);
     const auto whole = run_corpus(corpus(), *model_, kernels_, run);
     run.ranks = 3;
     const Copies copies = all_copies(run, *model_, kernels_);
@@ -98,7 +92,7 @@ TEST_P(RestartTest, FromAnyPlaceOnAnyNumberOfRanks) {
 
 TEST_P(RestartTest, TheLastCarryOfEveryRankIsCopied) {
   for (const int ranks : {1, 2, 3}) {
-    RingRun run = everything(ring::Pool::mean);
+    RingRun run = run_of_everything();
     run.ranks = ranks;
     // After every block but the last of a document.
     EXPECT_EQ(all_copies(run, *model_, kernels_).size(), 10u + 0 + 7 + 0 + 2 + 5) << ranks << " ranks";
@@ -151,20 +145,20 @@ Copies copies_of_a_stopped_run(const RingRun& run, const model::Model& model, co
 }
 
 TEST_P(RestartTest, RanksThatASignalStoppedHandOverTheirCarries) {
-  RingRun run = everything(ring::Pool::mean);
+  RingRun run = run_of_everything();
   run.ranks = 3;
   const Copies copies = copies_of_a_stopped_run(run, *model_, kernels_);
   EXPECT_FALSE(copies.empty());
   std::vector<Index> begins(corpus().size(), 0);
   for (const auto& [place, copy] : copies) begins[place.first] = std::max(begins[place.first], place.second);
-  const auto whole = run_corpus(corpus(), *model_, kernels_, everything(ring::Pool::mean));
+  const auto whole = run_corpus(corpus(), *model_, kernels_, run_of_everything());
   for (run.ranks = 1; run.ranks <= 3; ++run.ranks) expect_same_end(whole, run, copies, begins);
 }
 
 TEST(Restart, ADocumentWithoutItsCarryIsRefused) {
   const auto& kernels = kernels::find_backend("auto");
   const auto model = test::make_small_model(kernels, "fp32");
-  RingRun run = everything(ring::Pool::mean);
+  RingRun run = run_of_everything();
   run.begins = {64, 0, 0, 0, 0, 0};
   EXPECT_THROW(run_corpus(corpus(), *model, kernels, run), Error);
   run.checkpoints.restart = [](Index, Index) { return std::vector<std::byte>(100); };

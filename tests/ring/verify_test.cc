@@ -19,17 +19,12 @@ using test::RingRun;
 
 constexpr Index kAll = std::numeric_limits<Index>::max() / 4;
 
-Corpus corpus() {
-  Corpus corpus;
-  for (const Index length : {700, 1, 333, 64, 65, 20}) corpus.push_back(test::random_tokens(length, unsigned(length)));
-  return corpus;
-}
+Corpus corpus() { return test::random_corpus({700, 1, 333, 64, 65, 20}); }
 
 RingRun verified_run(int ranks) {
   RingRun run;
   run.ranks = ranks, run.verify = kAll;
-  run.request.embedding = run.request.scores = run.request.states = true;
-  run.request.window = 48;
+  run.request = test::everything();
   return run;
 }
 
@@ -46,7 +41,7 @@ TEST_P(VerifyTest, EveryBlockComesToTheSameAndTheResultsStayAsTheyAre) {
   const auto expected = test::run_corpus(documents, *model, kernels_, plain);
   for (const int ranks : {1, 2, 3}) {
     const auto found = test::run_corpus(documents, *model, kernels_, verified_run(ranks));
-    for (std::size_t d = 0; d < documents.size(); ++d) EXPECT_TRUE(same_bits(found[d], expected[d])) << "document " << d << ", " << ranks << " ranks";
+    expect_same_bits(found, expected, concat(ranks, " ranks"));
   }
 }
 

@@ -7,15 +7,31 @@
 #include <cstring>
 #include <functional>
 #include <map>
+#include <string>
 #include <vector>
 
 #include "plan/plan.h"
 #include "ring/ring.h"
+#include "tests/support/small_model.h"
 #include "transport/transport.h"
 
 namespace riverrun::test {
 
 using Corpus = std::vector<std::vector<TokenId>>;
+
+inline Corpus random_corpus(const std::vector<Index>& lengths) {
+  Corpus corpus;
+  for (const Index length : lengths) corpus.push_back(random_tokens(length, static_cast<unsigned>(corpus.size()) + 1));
+  return corpus;
+}
+
+inline ring::Request everything(ring::Pool pool = ring::Pool::mean) {
+  ring::Request request;
+  request.embedding = request.scores = request.states = true;
+  request.window = 48;
+  request.pool = pool;
+  return request;
+}
 
 struct DocumentResult {
   std::vector<float> scores, windows, embedding, state;
@@ -44,6 +60,11 @@ inline bool same_bits(const std::vector<float>& a, const std::vector<float>& b) 
 inline bool same_bits(const DocumentResult& a, const DocumentResult& b) {
   return same_bits(a.scores, b.scores) && same_bits(a.windows, b.windows) && same_bits(a.embedding, b.embedding) &&
          same_bits(a.state, b.state) && a.tokens == b.tokens && a.written == b.written;
+}
+
+inline void expect_same_bits(const std::vector<DocumentResult>& found, const std::vector<DocumentResult>& expected, const std::string& what) {
+  ASSERT_EQ(found.size(), expected.size()) << what;
+  for (std::size_t d = 0; d < found.size(); ++d) EXPECT_TRUE(same_bits(found[d], expected[d])) << what << ", document " << d;
 }
 
 class ResultCollector {

@@ -1,30 +1,17 @@
 // Folders and indexes: which file is meant, and what an index may not say.
-#include <filesystem>
-#include <fstream>
-
 #include "support.h"
 
 namespace riverrun::checkpoint {
 namespace {
 
-namespace fs = std::filesystem;
-
 // A folder for the length of a test.
 class Folder {
  public:
-  Folder() {
-    std::string pattern = ::testing::TempDir() + "folder_XXXXXX";
-    RR_CHECK(::mkdtemp(pattern.data()), "no temporary folder");
-    path_ = pattern;
-  }
-  ~Folder() { fs::remove_all(path_); }
   Folder& write(const std::string& name, const std::string& content) {
-    std::ofstream(path_ / name, std::ios::binary) << content;
+    folder_.file(name, content);
     return *this;
   }
-  std::string path(const std::string& name = "") const {
-    return name.empty() ? path_.string() : (path_ / name).string();
-  }
+  std::string path(const std::string& name = "") const { return name.empty() ? folder_.path() : folder_.path(name); }
 
   // Opening must fail with an InputError that has all these words.
   void expect_refused(const std::vector<std::string>& words, const std::string& name = "") const {
@@ -39,7 +26,7 @@ class Folder {
   }
 
  private:
-  fs::path path_;
+  test::TemporaryFolder folder_;
 };
 
 std::string shard(const std::vector<std::string>& names) {

@@ -3,8 +3,6 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <fstream>
-#include <sstream>
 
 namespace riverrun::checkpoint {
 
@@ -19,14 +17,6 @@ TemporaryFile::TemporaryFile(const std::string& content) {
 }
 
 TemporaryFile::~TemporaryFile() { ::unlink(path_.c_str()); }
-
-std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  RR_CHECK(in, "cannot read ", path);
-  std::ostringstream out;
-  out << in.rdbuf();
-  return out.str();
-}
 
 std::string golden(const std::string& name) { return std::string(RIVERRUN_TEST_DATA) + "/" + name; }
 

@@ -9,6 +9,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "core/error.h"
+#include "tests/support/temporary_folder.h"
 
 namespace riverrun::checkpoint {
 
@@ -25,7 +26,7 @@ class TemporaryFile {
   std::string path_;
 };
 
-std::string read_file(const std::string& path);
+using test::read_file;
 std::string golden(const std::string& name);  // path of tests/golden/<name>
 
 // Little-endian bytes of a number, or of several.

@@ -2,18 +2,16 @@
 // says, and nothing else may happen. libFuzzer calls it (preset `fuzz`); replay.cc calls it with the files of a folder.
 #pragma once
 
-#include <unistd.h>
-
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <filesystem>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "core/error.h"
+#include "tests/support/temporary_folder.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
 
@@ -31,16 +29,7 @@ inline void must(bool holds, const char* what) {
 // A file of a folder of its own, for readers that take a path; put TMPDIR into memory.
 class InputFile {
  public:
-  explicit InputFile(const char* name) {
-    std::string folder = (std::filesystem::temp_directory_path() / "riverrun_fuzz_XXXXXX").string();
-    RR_CHECK(::mkdtemp(folder.data()) != nullptr, "cannot make a temporary folder");
-    folder_ = folder;
-    path_ = (folder_ / name).string();
-  }
-  ~InputFile() {
-    std::error_code ignored;
-    std::filesystem::remove_all(folder_, ignored);
-  }
+  explicit InputFile(const char* name) : path_(folder_.path(name)) {}
   InputFile(const InputFile&) = delete;
   InputFile& operator=(const InputFile&) = delete;
 
@@ -51,7 +40,7 @@ class InputFile {
   }
 
  private:
-  std::filesystem::path folder_;
+  test::TemporaryFolder folder_;
   std::string path_;
 };
 

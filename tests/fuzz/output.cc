@@ -36,9 +36,9 @@ void read_all(const std::string& path) {
 struct Base {
   Base() {
     const output::testing::TemporaryFolder folder;
-    const std::string path = folder.file("base.h5");
+    const std::string path = folder.path("base.h5");
     output::Writer::create(path, output::testing::full_spec());
-    bytes = output::testing::file_bytes(path);
+    bytes = output::testing::read_file(path);
     datasets = output::Reader(path).datasets();
   }
   std::string with_rows(std::string_view rows) const {

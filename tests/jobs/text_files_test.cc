@@ -14,21 +14,16 @@
 #include <set>
 
 #include "core/error.h"
+#include "tests/support/temporary_folder.h"
 
 namespace riverrun::jobs {
 namespace {
 
 namespace fs = std::filesystem;
+using test::read_file;
 
 class TextFilesTest : public ::testing::Test {
  protected:
-  TextFilesTest() {
-    std::string name = (fs::temp_directory_path() / "riverrun_texts_XXXXXX").string();
-    RR_CHECK(::mkdtemp(name.data()), "cannot make a temporary folder");
-    folder_ = name;
-  }
-  ~TextFilesTest() override { fs::remove_all(folder_); }
-
   std::vector<std::string> names(const std::vector<std::string>& ids) const {
     const TextFiles files(folder_, ids);
     std::vector<std::string> out;
@@ -40,11 +35,6 @@ class TextFilesTest : public ::testing::Test {
     return out;
   }
   std::string name(const std::string& id) const { return names({id}).front(); }
-  static std::string read(const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    EXPECT_TRUE(in.good()) << path;
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
   static std::string error_of(const auto& call) {
     try {
       call();
@@ -55,7 +45,8 @@ class TextFilesTest : public ::testing::Test {
   }
   std::size_t entries() const { return static_cast<std::size_t>(std::distance(fs::directory_iterator(folder_), {})); }
 
-  fs::path folder_;
+  const test::TemporaryFolder temporary_;
+  const fs::path folder_ = temporary_.path();
 };
 
 TEST_F(TextFilesTest, NamesShowTheIdAndNeverLeaveTheDirectory) {
@@ -117,13 +108,13 @@ TEST_F(TextFilesTest, HostileIdsNeverShareAFile) {
 TEST_F(TextFilesTest, ShowsSummaryAndSections) {
   const TextFiles files(folder_ / "new" / "deep", {"a", "b", "c", "d"});
   files.write(0, {"One line.", {}});
-  EXPECT_EQ(read(files.path(0)), "One line.\n");
+  EXPECT_EQ(read_file(files.path(0)), "One line.\n");
   files.write(1, {std::nullopt, {{0, 8192, "First."}, {8192, 10, "Last,\nin lines\n"}}});
-  EXPECT_EQ(read(files.path(1)), "## Tokens 0 to 8191\n\nFirst.\n\n## Tokens 8192 to 8201\n\nLast,\nin lines\n");
+  EXPECT_EQ(read_file(files.path(1)), "## Tokens 0 to 8191\n\nFirst.\n\n## Tokens 8192 to 8201\n\nLast,\nin lines\n");
   files.write(2, {"All.", {{0, 1, "a\xff"}}});
-  EXPECT_EQ(read(files.path(2)), "All.\n\n## Tokens 0 to 0\n\na\xef\xbf\xbd\n");
+  EXPECT_EQ(read_file(files.path(2)), "All.\n\n## Tokens 0 to 0\n\na\xef\xbf\xbd\n");
   files.write(3, {});
-  EXPECT_EQ(read(files.path(3)), "");
+  EXPECT_EQ(read_file(files.path(3)), "");
 }
 
 TEST_F(TextFilesTest, ReplacesAnOlderFileAndLeavesNothingElse) {
@@ -131,7 +122,7 @@ TEST_F(TextFilesTest, ReplacesAnOlderFileAndLeavesNothingElse) {
   std::ofstream(files.path(0)) << "something longer than what comes";
   std::ofstream(files.path(0) + ".writing") << "left behind by a crash";
   files.write(0, {"new", {}});
-  EXPECT_EQ(read(files.path(0)), "new\n");
+  EXPECT_EQ(read_file(files.path(0)), "new\n");
   EXPECT_EQ(entries(), 1u);
 }
 
@@ -142,8 +133,8 @@ TEST_F(TextFilesTest, LinksAreReplacedAndNotFollowed) {
   fs::create_symlink(target, files.path(0));
   fs::create_symlink(target, files.path(0) + ".writing");
   files.write(0, {"new", {}});
-  EXPECT_EQ(read(target), "keep");
-  EXPECT_EQ(read(files.path(0)), "new\n");
+  EXPECT_EQ(read_file(target), "keep");
+  EXPECT_EQ(read_file(files.path(0)), "new\n");
   EXPECT_TRUE(fs::is_regular_file(fs::symlink_status(files.path(0))));
 }
 

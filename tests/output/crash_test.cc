@@ -136,16 +136,16 @@ void kill_at(Index step, std::chrono::microseconds time, const std::string& path
 
 TEST(Crash, AKillAtAnyMomentLosesNothingThatWasMarked) {
   const TemporaryFolder folder;
-  const std::string undisturbed = folder.file("undisturbed.h5");
+  const std::string undisturbed = folder.path("undisturbed.h5");
   run(undisturbed);
   ASSERT_EQ(check_marked_rows(undisturbed), kDocuments);
-  const std::string expected = file_bytes(undisturbed);
+  const std::string expected = read_file(undisturbed);
 
   std::mt19937_64 random(20250101);
   std::uniform_int_distribution<Index> step(0, kSteps), microseconds(0, 1000);
   Index midway = 0;
   for (int trial = 0; trial < 30; ++trial) {
-    const std::string path = folder.file(concat("trial", trial, ".h5"));
+    const std::string path = folder.path(concat("trial", trial, ".h5"));
     for (int life = 0; life < 2; ++life) {  // the resumed run is killed too
       kill_at(step(random), std::chrono::microseconds(microseconds(random)), path);
       if (!std::filesystem::exists(path)) continue;  // killed before the rename: as if never started
@@ -153,7 +153,7 @@ TEST(Crash, AKillAtAnyMomentLosesNothingThatWasMarked) {
       midway += marked > 0 && marked < kDocuments;
     }
     run(path);
-    ASSERT_TRUE(file_bytes(path) == expected) << "trial " << trial;
+    ASSERT_TRUE(read_file(path) == expected) << "trial " << trial;
     EXPECT_FALSE(std::filesystem::exists(path + ".creating"));
     std::filesystem::remove(path);
   }

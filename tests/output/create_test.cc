@@ -16,22 +16,22 @@ using namespace testing;
 
 TEST(Create, RefusesAnExistingFileUnlessItMayReplaceIt) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(1, 2));
-  const std::string before = file_bytes(path);
+  const std::string before = read_file(path);
   const std::string error = error_of([&] { Writer::create(path, embeddings_spec(9, 2)); });
   EXPECT_NE(error.find("--resume"), std::string::npos) << error;
   EXPECT_NE(error.find("--overwrite"), std::string::npos) << error;
   EXPECT_TRUE(is_input_error([&] { Writer::create(path, embeddings_spec(9, 2)); }));
-  EXPECT_EQ(file_bytes(path), before);
+  EXPECT_EQ(read_file(path), before);
   Writer::create(path, embeddings_spec(9, 2), true);
   EXPECT_EQ(Reader(path).documents(), 9);
-  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.path().string(), embeddings_spec(9, 2), true); }));
+  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.path(), embeddings_spec(9, 2), true); }));
 }
 
 TEST(Create, LeavesOneFileAndReplacesWhatACrashLeftBehind) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   write_file(path + ".creating", "half a file");
   Writer::create(path, embeddings_spec(3, 2));
   Index files = 0;
@@ -42,9 +42,9 @@ TEST(Create, LeavesOneFileAndReplacesWhatACrashLeftBehind) {
 
 TEST(Create, WhatAnotherProcessMakesUnderTheSameNameIsNotTakenForTheFile) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5"), aside = path + ".creating";
-  Writer::create(folder.file("other.h5"), embeddings_spec(9, 2));
-  const auto fill = [&](RawFile&, const std::vector<Dataset>&) { std::filesystem::rename(folder.file("other.h5"), aside); };
+  const std::string path = folder.path("out.h5"), aside = path + ".creating";
+  Writer::create(folder.path("other.h5"), embeddings_spec(9, 2));
+  const auto fill = [&](RawFile&, const std::vector<Dataset>&) { std::filesystem::rename(folder.path("other.h5"), aside); };
   const FileSpec spec = embeddings_spec(3, 2);
   const std::string error = error_of([&] { create_file(path, {spec.job, spec.attributes, datasets_of(spec)}, 0, false, fill); });
   EXPECT_NE(error.find("was removed or replaced"), std::string::npos) << error;
@@ -53,7 +53,7 @@ TEST(Create, WhatAnotherProcessMakesUnderTheSameNameIsNotTakenForTheFile) {
 
 TEST(Create, SaysWhyAPlaceCannotBeUsed) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("missing/out.h5");
+  const std::string path = folder.path("missing/out.h5");
   const std::string error = error_of([&] { Writer::create(path, embeddings_spec(1, 2)); });
   EXPECT_NE(error.find("No such file or directory"), std::string::npos) << error;
   EXPECT_NE(error.find(path), std::string::npos) << error;
@@ -61,15 +61,15 @@ TEST(Create, SaysWhyAPlaceCannotBeUsed) {
 
 TEST(Create, TheSameSpecGivesTheSameBytes) {
   const TemporaryFolder folder;
-  Writer::create(folder.file("a.h5"), full_spec());
+  Writer::create(folder.path("a.h5"), full_spec());
   ::sleep(1);  // a time of creation in the file would show
-  Writer::create(folder.file("b.h5"), full_spec());
-  EXPECT_EQ(file_bytes(folder.file("a.h5")), file_bytes(folder.file("b.h5")));
+  Writer::create(folder.path("b.h5"), full_spec());
+  EXPECT_EQ(read_file(folder.path("a.h5")), read_file(folder.path("b.h5")));
 }
 
 TEST(Create, SpaceIsReservedAndLargeDataStartsOnAPage) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(1000, 1000));
   const Reader reader(path);
   EXPECT_EQ(reader.dataset("/embeddings")->offset % 4096, 0);
@@ -83,7 +83,7 @@ TEST(Create, SpaceIsReservedAndLargeDataStartsOnAPage) {
 
 TEST(Create, LongAndOddTextIsStoredAsValidUtf8) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   FileSpec spec = embeddings_spec(2, 2);
   spec.ids = {
       "bad\xff"
@@ -100,13 +100,13 @@ TEST(Create, LongAndOddTextIsStoredAsValidUtf8) {
   EXPECT_EQ(reader.text("command"), std::string(kMostAttributeBytes - 3, 'c') + "...");
   EXPECT_EQ(reader.text("option_49"), std::string(1000, 'o'));
   spec.ids[0] = std::string(4097, 'i');
-  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.file("b.h5"), spec); }));
+  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.path("b.h5"), spec); }));
   spec = full_spec();
   spec.answers->questions[1] = std::string(65536, 'q');
-  Writer::create(folder.file("c.h5"), spec);
-  EXPECT_EQ(Reader(folder.file("c.h5")).strings("/questions/text", 1, 1).front(), spec.answers->questions[1]);
+  Writer::create(folder.path("c.h5"), spec);
+  EXPECT_EQ(Reader(folder.path("c.h5")).strings("/questions/text", 1, 1).front(), spec.answers->questions[1]);
   spec.answers->questions[1] += "?";
-  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.file("d.h5"), spec); }));
+  EXPECT_TRUE(is_input_error([&] { Writer::create(folder.path("d.h5"), spec); }));
 }
 
 TEST(Create, ListsThatDisagreeAreRefused) {
@@ -114,7 +114,7 @@ TEST(Create, ListsThatDisagreeAreRefused) {
   const auto refused = [&](auto change) {
     FileSpec spec = full_spec();
     change(spec);
-    const std::string error = error_of([&] { Writer::create(folder.file("x.h5"), spec); });
+    const std::string error = error_of([&] { Writer::create(folder.path("x.h5"), spec); });
     return !error.empty() && std::filesystem::is_empty(folder.path());
   };
   EXPECT_TRUE(refused([](FileSpec& s) { s.tokens.pop_back(); }));
@@ -161,7 +161,7 @@ class SmallDisk : public ::testing::Test {
 };
 
 TEST_F(SmallDisk, AFullDiskIsAnErrorAtOnce) {
-  const std::string path = folder_.file("out.h5");
+  const std::string path = folder_.path("out.h5");
   const std::string error = error_of([&] { Writer::create(path, embeddings_spec(1000, 1000)); });
   EXPECT_NE(error.find("No space left on device"), std::string::npos) << error;
   const auto needs = error.find("the output needs ");
@@ -172,9 +172,9 @@ TEST_F(SmallDisk, AFullDiskIsAnErrorAtOnce) {
 }
 
 TEST_F(SmallDisk, ReservedSpaceCanBeWrittenOnAFullDisk) {
-  const std::string path = folder_.file("out.h5");
+  const std::string path = folder_.path("out.h5");
   Writer::create(path, embeddings_spec(100, 1000));
-  std::ofstream filler(folder_.file("filler"), std::ios::binary);
+  std::ofstream filler(folder_.path("filler"), std::ios::binary);
   while (filler << std::string(65536, 'f') << std::flush) {
   }
   Writer writer(path);
@@ -192,9 +192,9 @@ TEST(Create, AFileSystemThatCannotReserveIsUsedAllTheSame) {
     GTEST_SKIP() << with_errno("needs a file system without fallocate, which cannot be mounted here");
   }
   ::testing::internal::CaptureStderr();
-  const std::string error = error_of([&] { Writer::create(folder.file("out.h5"), embeddings_spec(3, 2)); });
+  const std::string error = error_of([&] { Writer::create(folder.path("out.h5"), embeddings_spec(3, 2)); });
   const std::string log = ::testing::internal::GetCapturedStderr();
-  const Index documents = error.empty() ? Reader(folder.file("out.h5")).documents() : -1;
+  const Index documents = error.empty() ? Reader(folder.path("out.h5")).documents() : -1;
   ASSERT_EQ(::umount(folder.path().c_str()), 0);
   EXPECT_EQ(error, "");
   EXPECT_EQ(documents, 3);

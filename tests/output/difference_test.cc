@@ -14,13 +14,13 @@ class DifferenceTest : public ::testing::Test {
  protected:
   DifferenceTest() {
     spec_.attributes.push_back({"prompt", "bad\xff" + std::string(40000, 'p')});
-    Writer::create(folder_.file("out.h5"), spec_);
+    Writer::create(folder_.path("out.h5"), spec_);
   }
   template <class Change>
   std::string after(Change change) {
     FileSpec wanted = spec_;
     change(wanted);
-    return difference(Reader(folder_.file("out.h5")), wanted);
+    return difference(Reader(folder_.path("out.h5")), wanted);
   }
   static Attribute& attribute(FileSpec& spec, const std::string& name) {
     for (auto& candidate : spec.attributes) {
@@ -113,8 +113,8 @@ TEST_F(DifferenceTest, EveryOtherChangeIsNamed) {
 TEST_F(DifferenceTest, WhatTheFileDoesNotHoldIsNamed) {
   FileSpec bare = spec_;
   bare.scores = false;
-  Writer::create(folder_.file("bare.h5"), bare);
-  EXPECT_EQ(difference(Reader(folder_.file("bare.h5")), spec_), "/scores/offset is not in the file");
+  Writer::create(folder_.path("bare.h5"), bare);
+  EXPECT_EQ(difference(Reader(folder_.path("bare.h5")), spec_), "/scores/offset is not in the file");
 }
 
 }  // namespace

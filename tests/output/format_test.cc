@@ -48,7 +48,7 @@ class FormatTest : public ::testing::Test {
     Writer::create(path_, spec);
   }
   TemporaryFolder folder_;
-  std::string path_ = folder_.file("out.h5");
+  std::string path_ = folder_.path("out.h5");
 };
 
 TEST_F(FormatTest, H5pyReadsEverythingWhileTheWriterIsOpenAndAfter) {
@@ -96,7 +96,7 @@ TEST_F(FormatTest, ARepackedFileIsReadButNotWritten) {
   write_rows(writer);
   writer.mark_done(3);
   writer.finish();
-  const std::string packed = folder_.file("packed.h5");
+  const std::string packed = folder_.path("packed.h5");
   ASSERT_TRUE(runs(concat("h5repack -l CHUNK=1x3 -f /embeddings:GZIP=1 ", path_, " ", packed)) ||
               runs(concat("h5repack -f GZIP=1 ", path_, " ", packed)));
   const Reader reader(packed), original(path_);

@@ -45,7 +45,7 @@ bool reads(const std::string& path) {
 
 TEST(Reader, SaysWhatAFileIsNot) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("x.h5");
+  const std::string path = folder.path("x.h5");
   const auto reason = [&] { return error_of([&] { Reader{path}; }); };
   EXPECT_EQ(reason(), path + ": cannot open: No such file or directory");
   write_file(path, "");
@@ -66,12 +66,12 @@ TEST(Reader, SaysWhatAFileIsNot) {
   EXPECT_EQ(reason(), path + ": has schema 2, this program reads schema 1");
   EXPECT_TRUE(is_input_error([&] { Reader{path}; }));
   EXPECT_TRUE(is_input_error([&] { Writer{path}; }));
-  EXPECT_TRUE(is_input_error([&] { Reader{folder.path().string()}; }));
+  EXPECT_TRUE(is_input_error([&] { Reader{folder.path()}; }));
 }
 
 // A file of schema 1 but for one dataset of another type or shape.
 std::string reason_with(const TemporaryFolder& folder, const Dataset& odd) {
-  const std::string path = folder.file("odd.h5");
+  const std::string path = folder.path("odd.h5");
   {
     Hdf5File file = Hdf5File::create(path);
     file.add_attribute({"schema", kSchema});
@@ -143,14 +143,14 @@ TEST(Reader, ChecksTypesAndShapes) {
 void overwrite(const std::string& path, const std::string& dataset_path, Index offset,
                const std::string& bytes) {
   const Index at = Reader(path).dataset(dataset_path)->offset + offset;
-  std::string all = file_bytes(path);
+  std::string all = read_file(path);
   all.replace(static_cast<std::size_t>(at), bytes.size(), bytes);
   write_file(path, all);
 }
 
 TEST(Reader, ImpossibleContentsAreRefused) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   const auto fresh = [&] { Writer::create(path, full_spec(), true); };
   fresh();
   overwrite(path, "/documents/status", 2, "\x03");
@@ -184,9 +184,9 @@ TEST(Reader, ImpossibleContentsAreRefused) {
 
 TEST(Reader, ACutOffFileIsRefused) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, full_spec());
-  const std::string whole = file_bytes(path);
+  const std::string whole = read_file(path);
   const auto hdf5_end = whole.size() - static_cast<std::size_t>(seal_bytes(Reader(path).datasets()));
   for (std::size_t size = 0; size < hdf5_end; size += size < 128 ? 1 : 509) {
     write_file(path, whole.substr(0, size));
@@ -198,7 +198,7 @@ TEST(Reader, ACutOffFileIsRefused) {
 // HDF5 opens a file for writing: the seal goes, everything else works.
 TEST(Reader, AFileWithoutItsSealStillReadsAndResumes) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, full_spec());
   std::filesystem::resize_file(path, std::filesystem::file_size(path) -
                                          static_cast<std::uintmax_t>(seal_bytes(Reader(path).datasets())));
@@ -212,9 +212,9 @@ TEST(Reader, AFileWithoutItsSealStillReadsAndResumes) {
 // Metadata is some kilobytes at the start of the file. A flipped byte there is found, or does not matter.
 TEST(Reader, DamagedMetadataNeverCrashes) {
   const TemporaryFolder folder;
-  const std::string good = folder.file("good.h5"), path = folder.file("out.h5");
+  const std::string good = folder.path("good.h5"), path = folder.path("out.h5");
   Writer::create(good, full_spec());
-  const std::string whole = file_bytes(good);
+  const std::string whole = read_file(good);
   ASSERT_TRUE(reads(good));
   std::mt19937 random(4);
   Index refused = 0;
@@ -237,9 +237,9 @@ TEST(Reader, DamagedMetadataNeverCrashes) {
 
 TEST(Reader, GarbageIsRefused) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, full_spec());
-  const std::string whole = file_bytes(path);
+  const std::string whole = read_file(path);
   std::mt19937 random(5);
   for (int trial = 0; trial < 100;
        ++trial) {  // the signature and superblock stay, stretches of the rest are noise

@@ -1,46 +1,19 @@
 // A small output file with every dataset of schema 1, and a folder to put it in.
 #pragma once
 
-#include <unistd.h>
-
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "core/error.h"
 #include "output/schema.h"
+#include "tests/support/temporary_folder.h"
 
 namespace riverrun::output::testing {
 
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "riverrun_output_XXXXXX").string();
-    RR_CHECK(::mkdtemp(name.data()), "cannot make a temporary folder");
-    path_ = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  std::string file(const std::string& name) const { return (path_ / name).string(); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
-
-inline std::string file_bytes(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  RR_CHECK(in.good(), path, " cannot be read");
-  return {std::istreambuf_iterator<char>(in), {}};
-}
-
-inline void write_file(const std::string& path, const std::string& bytes) {
-  std::ofstream out(path, std::ios::binary);
-  out << bytes;
-  RR_CHECK(out.good(), path, " cannot be written");
-}
+using test::read_file;
+using test::TemporaryFolder;
+using test::write_file;
 
 // What `call` throws, as text; empty when it throws nothing.
 template <class Call>

@@ -18,7 +18,7 @@ using namespace testing;
 
 TEST(Writer, EverythingWrittenIsReadBack) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   const FileSpec spec = full_spec();
   Writer::create(path, spec);
   Writer writer(path);
@@ -90,9 +90,9 @@ TEST(Writer, EverythingWrittenIsReadBack) {
 
 TEST(Writer, AttributesKeepTheirOrder) {
   const TemporaryFolder folder;
-  Writer::create(folder.file("out.h5"), full_spec());
+  Writer::create(folder.path("out.h5"), full_spec());
   std::vector<std::string> names, expected = {"schema", "job"};
-  const Reader reader(folder.file("out.h5"));
+  const Reader reader(folder.path("out.h5"));
   for (const auto& attribute : reader.attributes()) names.push_back(attribute.name);
   for (const auto& attribute : full_spec().attributes) expected.push_back(attribute.name);
   expected.push_back("complete");
@@ -109,10 +109,10 @@ TEST(Writer, NoDocumentsAndNoWindowsAreAFileToo) {
   spec.summaries = TextsSpec{8, 2};
   spec.sections = SectionsSpec{{}, {}, {}, {8, 2}};
   spec.answers = AnswersSpec{{}, {}, {}, {8, 2}};
-  Writer::create(folder.file("out.h5"), spec);
-  Writer writer(folder.file("out.h5"));
+  Writer::create(folder.path("out.h5"), spec);
+  Writer writer(folder.path("out.h5"));
   writer.finish();
-  const Reader reader(folder.file("out.h5"));
+  const Reader reader(folder.path("out.h5"));
   EXPECT_TRUE(reader.complete());
   EXPECT_EQ(reader.documents(), 0);
   EXPECT_EQ(reader.integers("/scores/offset", 0, 1), std::vector<Index>{0});
@@ -122,8 +122,8 @@ TEST(Writer, Float16IsRoundedToNearestEven) {
   const TemporaryFolder folder;
   FileSpec spec = embeddings_spec(1, 12);
   spec.embedding_f16 = true;
-  Writer::create(folder.file("out.h5"), spec);
-  Writer writer(folder.file("out.h5"));
+  Writer::create(folder.path("out.h5"), spec);
+  Writer writer(folder.path("out.h5"));
   const float infinity = std::numeric_limits<float>::infinity();
   const std::vector<float> row = {1.0f,     1.0f + 0x1p-11f, 1.0f + 0x1.8p-10f, -2.5f,
                                   65504.0f, 65519.0f,        65520.0f,          0x1p-24f,
@@ -133,7 +133,7 @@ TEST(Writer, Float16IsRoundedToNearestEven) {
   writer.write_embedding(0, row);
   writer.mark_done(0);
   writer.finish();
-  const Reader reader(folder.file("out.h5"));
+  const Reader reader(folder.path("out.h5"));
   EXPECT_EQ(reader.dataset("/embeddings")->element, Element::f16);
   EXPECT_EQ(reader.dataset("/embeddings")->bytes(), 24);
   const auto got = reader.floats("/embeddings", 0, 1);
@@ -143,7 +143,7 @@ TEST(Writer, Float16IsRoundedToNearestEven) {
 
 TEST(Writer, AMarkShowsOnlyAfterCommit) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(5, 2));
   Writer writer(path);
   const Reader reader(path);
@@ -166,7 +166,7 @@ TEST(Writer, AMarkShowsOnlyAfterCommit) {
 
 TEST(Writer, AFailedDocumentMayBeDoneOnTheSecondTry) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(1, 2));
   {
     Writer writer(path);
@@ -186,7 +186,7 @@ TEST(Writer, AFailedDocumentMayBeDoneOnTheSecondTry) {
 
 TEST(Writer, ErrorTextIsCutBetweenCharacters) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(2, 2));
   Writer writer(path);
   std::string text(159, 'x');
@@ -198,7 +198,7 @@ TEST(Writer, ErrorTextIsCutBetweenCharacters) {
 
 TEST(Writer, WhatIsMarkedDoneCannotBeWrittenAgain) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, full_spec());
   Writer writer(path);
   writer.mark_done(2);
@@ -225,8 +225,8 @@ TEST(Writer, WhatIsMarkedDoneCannotBeWrittenAgain) {
 
 TEST(Writer, RowsThatDoNotFitAreRefused) {
   const TemporaryFolder folder;
-  Writer::create(folder.file("out.h5"), full_spec());
-  Writer writer(folder.file("out.h5"));
+  Writer::create(folder.path("out.h5"), full_spec());
+  Writer writer(folder.path("out.h5"));
   const std::vector<float> two(2), three(3), seven(7), eight(8), ten(10);
   EXPECT_THROW(writer.write_embedding(0, two), Error);
   EXPECT_THROW(writer.write_embedding(4, three), Error);
@@ -255,14 +255,14 @@ TEST(Writer, RowsThatDoNotFitAreRefused) {
   EXPECT_THROW(writer.write_passage(0, {0, 1, 0, 8, "seven b\xff"}), Error);  // 10 as U+FFFD
   EXPECT_THROW(writer.read_windows(1, 2), Error);
   EXPECT_THROW(writer.mark_done(4), Error);
-  const Reader reader(folder.file("out.h5"));
+  const Reader reader(folder.path("out.h5"));
   EXPECT_EQ(reader.floats("/scores/logprob", 0, 9), std::vector<float>(9, 0.0f));
   EXPECT_EQ(reader.strings("/summaries/text", 0, 4), std::vector<std::string>(4));
 }
 
 TEST(Writer, FinishNeedsEveryDocument) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(2, 2));
   Writer writer(path);
   writer.mark_done(1);
@@ -279,15 +279,15 @@ TEST(Writer, FinishNeedsEveryDocument) {
 // `complete` is set past HDF5, so nothing else in the file may change with it.
 TEST(Writer, FinishChangesNothingButStatusAndTheFlag) {
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   FileSpec spec = embeddings_spec(1, 2);
   spec.attributes = {{"decoy", "complete"}, {"completed", Index{0}}, {"incomplete", Index{0}}};
   Writer::create(path, spec);
-  const std::string before = file_bytes(path);
+  const std::string before = read_file(path);
   Writer writer(path);
   writer.mark_done(0);
   writer.finish();
-  const std::string after = file_bytes(path);
+  const std::string after = read_file(path);
   ASSERT_EQ(before.size(), after.size());
   Index changed = 0;
   for (std::size_t i = 0; i < before.size(); ++i) changed += before[i] != after[i];
@@ -299,7 +299,7 @@ TEST(Writer, FinishChangesNothingButStatusAndTheFlag) {
 TEST(Writer, AfterAFailedWriteNothingIsMarked) {
   // A limit on the size of files fails as a full disk does, with another reason, and needs no root.
   const TemporaryFolder folder;
-  const std::string path = folder.file("out.h5");
+  const std::string path = folder.path("out.h5");
   Writer::create(path, embeddings_spec(100, 1000));
   const pid_t child = ::fork();
   if (child == 0) {

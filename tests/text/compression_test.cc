@@ -52,7 +52,7 @@ class Compressed : public ::testing::TestWithParam<Kind> {
     while (text.size() < size) text += concat("word", random() % 1000, random() % 7 ? " " : "\n");
     return text.substr(0, size);
   }
-  Scratch scratch_;
+  TemporaryFolder scratch_;
 };
 
 TEST_P(Compressed, TextIsTheSameAndTheSuffixIsDropped) {
@@ -130,14 +130,14 @@ INSTANTIATE_TEST_SUITE_P(Kinds, Compressed, ::testing::Values(Kind{".gz", gzip},
                          [](const auto& kind) { return std::string(kind.param.suffix + 1); });
 
 TEST(Gzip, ZerosThatPadTheEndArePassedOver) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string padded = gzip("text") + std::string(300000, '\0');
   EXPECT_EQ(read_all(scratch.file("a.gz", padded)).at(0).text, "text");
   EXPECT_THROW(read_all(scratch.file("b.gz", padded + gzip("more"))), InputError);
 }
 
 TEST(Zstd, SkippableFramesArePassedOver) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string skippable("\x50\x2a\x4d\x18\x03\x00\x00\x00zzz", 11);
   EXPECT_EQ(read_all(scratch.file("a.zst", skippable + zstd("one") + skippable + zstd("two"))).at(0).text,
             "onetwo");

@@ -52,7 +52,7 @@ class CorpusTest : public ::testing::Test {
   bool spool_exists() const { return std::filesystem::exists(spool_); }
 
   std::unique_ptr<Tokenizer> tokenizer_ = make_world_tokenizer(small_vocabulary({"abc"}), "test");
-  Scratch scratch_;
+  TemporaryFolder scratch_;
   std::string spool_ = scratch_.path("tokens.spool");
 };
 

@@ -10,12 +10,12 @@ namespace {
 using Names = std::vector<std::string>;
 
 std::vector<Document> read_lines(const std::string& content) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   return read_all(scratch.file("c.jsonl", content));
 }
 
 TEST(JsonLines, ReadsTextTokensAndIds) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string path = scratch.file(
       "c.jsonl",
       "{\"text\": \"one \\u00e9\\n\\ud83d\\ude00\\u0000\", \"id\": \"first\"}\n"
@@ -69,7 +69,7 @@ TEST(JsonLines, LinesMayLieAnywhereInTheBufferAndOutgrowIt) {
 }
 
 TEST(JsonLines, EachFileOfADirectoryGivesItsLines) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.file("a.txt", "text");
   scratch.file("b/c.jsonl", "{\"text\": \"1\"}\n{\"text\": \"2\", \"id\": \"two\"}");
   scratch.file("b/d.jsonl", "");
@@ -147,7 +147,7 @@ TEST(JsonLines, BadLinesRefuseTheRunByFileAndLine) {
       {deep.c_str(), "nested"},
       {deepest.c_str(), "nested"},
   };
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   for (const BadLine& example : bad) {
     const std::string path = scratch.file(
         "bad.jsonl", concat("{\"text\": \"good\"}\n\n", example.line, "\n{\"text\": \"good\"}\n"));
@@ -180,7 +180,7 @@ TEST(JsonLines, AgreesWithAnotherParserOnDamagedLines) {
       "{\"tokens\": [1, 23, -456, 0, 7], \"id\": 12}"};
   const std::string alphabet = "{}[]\",:\\0123456789.eE+-truefalsn \t\xc3\xa9u";
   std::mt19937 random(4);
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   int accepted = 0, refused = 0;
   for (int round = 0; round < 6000; ++round) {
     std::string line = good[random() % 3];

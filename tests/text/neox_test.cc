@@ -14,12 +14,6 @@ using Json = nlohmann::json;
 
 const std::string kSmall = RIVERRUN_TEST_DATA "/neox/tokenizer.json";
 
-std::vector<TokenId> encode(const Tokenizer& tokenizer, std::string_view text) {
-  std::vector<TokenId> ids;
-  tokenizer.encode(text, ids);
-  return ids;
-}
-
 std::string from_hex(const std::string& digits) {
   std::string bytes;
   for (std::size_t i = 0; i < digits.size(); i += 2)

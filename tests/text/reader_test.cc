@@ -13,7 +13,7 @@ namespace fs = std::filesystem;
 using Names = std::vector<std::string>;
 
 TEST(TextFile, IsOneDocumentNamedAfterTheFile) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string text = std::string("line\r\n\0middle\n\xe6\x98\xaf", 18);
   const std::string path = scratch.file("a folder/book.txt", text);
   const auto documents = read_all(path);
@@ -26,7 +26,7 @@ TEST(TextFile, IsOneDocumentNamedAfterTheFile) {
 }
 
 TEST(TextFile, MayBeEmptyOrLargerThanAnyBuffer) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   EXPECT_EQ(read_all(scratch.file("empty", "")).at(0).text, "");
   std::string large;
   while (large.size() < 3'000'001) large += concat(large.size(), " ");
@@ -34,7 +34,7 @@ TEST(TextFile, MayBeEmptyOrLargerThanAnyBuffer) {
 }
 
 TEST(TextFile, ByteOrderMarkIsDroppedOnce) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   EXPECT_EQ(read_all(scratch.file("a", "\xef\xbb\xbfhello")).at(0).text, "hello");
   EXPECT_EQ(read_all(scratch.file("b", "\xef\xbb\xbf\xef\xbb\xbfx")).at(0).text, "\xef\xbb\xbfx");
   EXPECT_EQ(read_all(scratch.file("c", "x\xef\xbb\xbf")).at(0).text, "x\xef\xbb\xbf");
@@ -42,7 +42,7 @@ TEST(TextFile, ByteOrderMarkIsDroppedOnce) {
 }
 
 TEST(TextFile, InvalidUtf8MakesTheDocumentBadAndNamesTheOffset) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.file("corpus/a", "fine");
   scratch.file("corpus/b", "good so far \xff not any more");
   scratch.file("corpus/c", "fine");
@@ -57,7 +57,7 @@ TEST(TextFile, InvalidUtf8MakesTheDocumentBadAndNamesTheOffset) {
 }
 
 TEST(TextFile, UnreadableInputsAreRefused) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   EXPECT_CONTAINS(message_of<InputError>([&] { read_all(scratch.path("missing.txt")); }), "missing.txt");
   EXPECT_CONTAINS(message_of<InputError>([&] { read_all(""); }), "empty");
   const std::string locked = scratch.file("locked", "x");
@@ -68,7 +68,7 @@ TEST(TextFile, UnreadableInputsAreRefused) {
 }
 
 TEST(Directory, GivesFilesInByteOrderOfTheirPaths) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   for (const char* name : {"b.txt", "a/z", "a.txt", "a/b/c", "B", "\xc3\xa9.txt", "a b"})
     scratch.file(name, name);
   const auto documents = read_all(scratch.path());
@@ -79,14 +79,14 @@ TEST(Directory, GivesFilesInByteOrderOfTheirPaths) {
 }
 
 TEST(Directory, LeavesHiddenEntriesOut) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   for (const char* name : {"seen", ".hidden", ".git/config", "a/.b", "a/c"}) scratch.file(name, "");
   EXPECT_EQ(ids_of(read_all(scratch.path())), (Names{"a/c", "seen"}));
   EXPECT_EQ(ids_of(read_all(scratch.path(".hidden"))), Names{".hidden"}) << "named outright it is read";
 }
 
 TEST(Directory, FollowsLinksButNotInCircles) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.file("outside/x", "");
   scratch.file("corpus/a/b/file", "");
   fs::create_directory_symlink(scratch.path("corpus"), scratch.path("corpus/a/b/up"));
@@ -99,14 +99,14 @@ TEST(Directory, FollowsLinksButNotInCircles) {
 }
 
 TEST(Directory, LeavesOutWhatIsNoFileWithoutHanging) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.file("a", "");
   ASSERT_EQ(::mkfifo(scratch.path("pipe").c_str(), 0600), 0);
   EXPECT_EQ(ids_of(read_all(scratch.path())), Names{"a"});
 }
 
 TEST(Directory, WithoutDocumentsIsRefused) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   fs::create_directories(scratch.path("empty/inner"));
   EXPECT_CONTAINS(message_of<InputError>([&] { open_reader(scratch.path("empty"), {}); }),
                   "holds no documents");
@@ -116,7 +116,7 @@ TEST(Directory, WithoutDocumentsIsRefused) {
 }
 
 TEST(Directory, NamesThatAreNotUtf8AreRefused) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   scratch.file("bad\xff", "");
   EXPECT_CONTAINS(message_of<InputError>([&] { read_all(scratch.path()); }), "not valid UTF-8");
 }
@@ -134,7 +134,7 @@ void with_standard_input(const std::string& path, Body&& body) {
 }
 
 TEST(StandardInput, IsTextUnlessASuffixSaysOtherwise) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   const std::string path = scratch.file("in", "{\"text\": \"one\"}\n{\"text\": \"two\"}\n");
   with_standard_input(path, [&] {
     const auto documents = read_all("-");

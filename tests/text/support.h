@@ -1,58 +1,24 @@
-// What the tests of this folder share: scratch folders, files, a small vocabulary, and checks of error texts.
+// What the tests of this folder share: documents, a small vocabulary, and checks of error texts.
 #pragma once
 
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
+#include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/error.h"
+#include "tests/support/temporary_folder.h"
 #include "text/reader.h"
 #include "text/tokenizer.h"
 
 namespace riverrun::text {
 
-// A new folder under the system's temporary one, removed at the end of the test.
-class Scratch {
- public:
-  Scratch() {
-    std::string name = (std::filesystem::temp_directory_path() / "riverrun_text_XXXXXX").string();
-    if (!::mkdtemp(name.data())) throw Error(with_errno("cannot make " + name));
-    root_ = name;
-  }
-  ~Scratch() {
-    std::error_code ignored;
-    std::filesystem::remove_all(root_, ignored);
-  }
-  Scratch(const Scratch&) = delete;
-  Scratch& operator=(const Scratch&) = delete;
-
-  std::string path(const std::string& name) const { return (root_ / name).string(); }
-  std::string path() const { return root_.string(); }
-
-  // Writes a file, with the folders above it, and returns its path.
-  std::string file(const std::string& name, const std::string& content) const {
-    std::filesystem::create_directories((root_ / name).parent_path());
-    std::ofstream out(root_ / name, std::ios::binary);
-    out << content;
-    out.close();
-    EXPECT_TRUE(out) << name;
-    return path(name);
-  }
-
- private:
-  std::filesystem::path root_;
-};
-
-inline std::string read_file(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  EXPECT_TRUE(in) << path;
-  return {std::istreambuf_iterator<char>(in), {}};
-}
+using test::read_file;
+using test::TemporaryFolder;
 
 inline std::vector<Document> read_all(const std::string& input, const ReaderOptions& options = {}) {
   const auto reader = open_reader(input, options);
@@ -82,6 +48,31 @@ std::string message_of(Body&& body) {
   }
   ADD_FAILURE() << "nothing was thrown";
   return "";
+}
+
+inline std::vector<TokenId> encode(const Tokenizer& tokenizer, std::string_view text) {
+  std::vector<TokenId> ids;
+  tokenizer.encode(text, ids);
+  return ids;
+}
+
+// Changes some bytes of `good` and cuts some files off, 300 times: `encode_with(file)` refuses
+// the file or reads it as some vocabulary, and never crashes. How many were refused.
+template <class Encode>
+int refused_of_300_damaged(const std::string& good, int bytes, unsigned seed, Encode encode_with) {
+  std::mt19937 random(seed);
+  int refused = 0;
+  for (int round = 0; round < 300; ++round) {
+    std::string file = good;
+    for (int i = 0; i < bytes; ++i) file[random() % file.size()] = static_cast<char>(random());
+    if (round % 3 == 0) file.resize(random() % file.size());
+    try {
+      EXPECT_FALSE(encode_with(file).empty());
+    } catch (const InputError&) {
+      ++refused;
+    }
+  }
+  return refused;
 }
 
 #define EXPECT_CONTAINS(text, part) EXPECT_NE((text).find(part), std::string::npos) << "in: " << (text)

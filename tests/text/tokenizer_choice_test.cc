@@ -41,7 +41,7 @@ class ChooseTokenizer : public ::testing::Test {
     return tokens;
   }
 
-  Scratch scratch_;
+  TemporaryFolder scratch_;
   std::string model_;
 };
 

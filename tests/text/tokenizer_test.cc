@@ -13,12 +13,6 @@
 namespace riverrun::text {
 namespace {
 
-std::vector<TokenId> encode(const Tokenizer& tokenizer, std::string_view text) {
-  std::vector<TokenId> ids;
-  tokenizer.encode(text, ids);
-  return ids;
-}
-
 // The definition: at each position the longest token that matches.
 std::vector<TokenId> encode_slowly(const std::map<std::string, TokenId>& tokens, std::string_view text) {
   std::vector<TokenId> ids;
@@ -149,7 +143,7 @@ TEST(WorldTokenizer, CountsTheKingJamesText) {
   SKIP_WITHOUT_VOCABULARY();
   if (std::system("command -v bible > /dev/null") != 0)
     GTEST_SKIP() << "the program bible (bible-kjv) is not installed";
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   ASSERT_EQ(std::system(("echo gen1:1-rev22:21 | bible -f > " + scratch.path("book")).c_str()), 0);
   const std::string text = read_file(scratch.path("book"));
   if (text.size() != 4404582) GTEST_SKIP() << "another edition of the text: " << text.size() << " bytes";
@@ -238,7 +232,7 @@ TEST(GgufWorldTokenizer, RefusesWhatNoConverterWrites) {
 }
 
 TEST(LoadTokenizer, KnowsFormatsByContentOnly) {
-  const Scratch scratch;
+  const TemporaryFolder scratch;
   EXPECT_STREQ(load_tokenizer(scratch.file("any.name", small_vocabulary()))->name(), "rwkv-world");
   for (const std::string content : {"", "{\"version\": \"1.0\"}", "\x80\x81 1 2", "12", "x 'a' 1\n"}) {
     const std::string path = scratch.file("bad.txt", content);

@@ -25,36 +25,19 @@
 # PIP_EXTRA_INDEX_URL set to PyTorch's index of wheels for the CPU, and PIP_PREFER_BINARY=1, there may be one without.
 set -euo pipefail
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-root=$(cd "$here/../.." && pwd)
-readonly here root work=$root/build/bench peers_folder=$root/build/peers
+# shellcheck source=tests/bench/inputs.sh
+source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
+
+readonly peers_folder=$root/build/peers
 readonly venv=$peers_folder/venv llama_avx2=$peers_folder/llama-avx2
 readonly llama_package=llama-cpp-python==0.3.36 rwkv_package=rwkv==0.8.32
 readonly vocabulary=$root/data/rwkv_vocab_v20230424.txt
 
-fail() {
-  printf 'compare: %s\n' "$@" >&2
-  exit 1
-}
-
-generation=rwkv7 shape=0.1b model='' precision='' threads="1 2" tokens=1024 steps=32 rounds=5 peers="llama.cpp rwkv"
-target=native micro_batch=512 riverrun=$root/build/release/riverrun prepare=no
-while (($#)); do
-  case $1 in
-    --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    --prepare) prepare=yes; shift ;;
-    --generation | --shape | --model | --precision | --threads | --tokens | --steps | --rounds | --peers | --target | --micro-batch | --riverrun)
-      (($# > 1)) || fail "$1 needs a value"
-      name=${1#--}
-      printf -v "${name//-/_}" '%s' "$2"
-      shift 2 ;;
-    *) fail "unknown option $1; see --help" ;;
-  esac
-done
+shape=0.1b precision='' threads="1 2" tokens=1024 steps=32 rounds=5 peers="llama.cpp rwkv" target=native micro_batch=512 prepare=no
+take_options "generation shape model precision threads tokens steps rounds peers target micro-batch riverrun prepare!" "$@"
 [[ -n $precision ]] || { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo && [[ $target == native ]] && precision=bf16 || precision=fp32; }
 [[ $precision =~ ^(fp32|bf16)$ ]] || fail "--precision is $precision, but can be fp32 or bf16"
 [[ $target =~ ^(native|avx2)$ ]] || fail "--target is $target, but can be native or avx2"
-[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
 wants() { [[ " $peers " == *" $1 "* ]]; }
 for peer in $peers; do [[ $peer =~ ^(llama.cpp|rwkv)$ ]] || fail "--peers names $peer, but there are llama.cpp and rwkv"; done
 
@@ -65,7 +48,8 @@ install() {
   "$venv/bin/pip" install "$@" >"$log" 2>&1 || fail "this failed: pip install $*" "see $log"
 }
 
-mkdir -p "$work" "$peers_folder"
+find_model
+mkdir -p "$peers_folder"
 [[ -x $venv/bin/python ]] || /usr/bin/python3 -m venv "$venv" || fail "python3 makes no venv (package python3-venv)"
 can_import() { "$venv/bin/python" -c "import $1" 2>/dev/null; }
 can_import h5py,numpy || install pip.log h5py numpy
@@ -79,14 +63,6 @@ if wants llama.cpp; then
 fi
 if wants rwkv && ! can_import torch,rwkv; then install pip-rwkv.log torch "$rwkv_package"; fi
 
-if [[ -z $model ]]; then
-  model=$work/random-$generation-$shape.safetensors
-  if [[ ! -s $model ]]; then
-    "$(dirname "$riverrun")/make_random_model" --seed 1 --generation "$generation" --shape "$shape" --output "$model.new"
-    mv "$model.new" "$model"
-  fi
-fi
-[[ -f $model ]] || fail "there is no model $model"
 base=$work/$(basename "$model" .safetensors)
 readonly base
 if wants llama.cpp; then

@@ -23,19 +23,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
 tokens=32768 rounds=3
 lengths="1000 10000 100000 all" length_ranks=1
-while (($#)); do
-  case $1 in
-    --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    --model | --shape | --precision | --riverrun | --tokens | --rounds | --lengths | --length-ranks)
-      (($# > 1)) || fail "$1 needs a value"
-      name=${1#--}
-      printf -v "${name//-/_}" '%s' "$2"
-      shift 2 ;;
-    *) fail "unknown option $1; see --help" ;;
-  esac
-done
+take_options "model shape precision riverrun tokens rounds lengths length-ranks" "$@"
 
-find_inputs
+find_model
+find_text
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
 # shellcheck disable=SC2086  # lengths are words

@@ -21,18 +21,10 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
 bytes=500000 documents=1000 ranks=2 rounds=3
-while (($#)); do
-  case $1 in
-    --help | -h) sed -n '2,/^set /{/^set /d;s/^# \{0,1\}//;p}' "${BASH_SOURCE[0]}"; exit 0 ;;
-    --model | --shape | --precision | --riverrun | --bytes | --documents | --ranks | --rounds)
-      (($# > 1)) || fail "$1 needs a value"
-      printf -v "${1#--}" '%s' "$2"
-      shift 2 ;;
-    *) fail "unknown option $1; see --help" ;;
-  esac
-done
+take_options "model shape precision riverrun bytes documents ranks rounds" "$@"
 [[ -s $root/data/rwkv_vocab_v20230424.txt ]] || fail "there is no World vocabulary; run cluster/install_deps.sh"
 
-find_inputs
+find_model
+find_text
 exec /usr/bin/python3 "$here/texts.py" --riverrun "$riverrun" --model "$model" --text "$text" --work "$work" --precision "$precision" \
   --bytes "$bytes" --documents "$documents" --ranks "$ranks" --rounds "$rounds"

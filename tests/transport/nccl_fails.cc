@@ -17,10 +17,11 @@ using namespace riverrun;
 using namespace riverrun::transport;
 
 constexpr auto kTimeout = 300s;
+constexpr std::size_t kBytes = 4 << 20;  // so that one can be caught on its way
 
 void go_round(Transport& transport, int rounds) {
   const int ranks = transport.size(), after = (transport.rank() + 1) % ranks, before = (transport.rank() + ranks - 1) % ranks;
-  std::vector<std::byte> in(5000), out(5000);
+  std::vector<std::byte> in(kBytes), out(kBytes);
   for (int round = 0; round < rounds; ++round) {
     const Ticket receive = transport.post_receive(before, 0, in), send = transport.post_send(after, 0, out);
     for (const Ticket ticket : {receive, send}) {
@@ -33,7 +34,14 @@ void go_round(Transport& transport, int rounds) {
 int body(Transport& transport, const std::string& way) {
   if (transport.rank() == 1) {
     if (way == "input_error" || way == "kill") go_round(transport, 20);
-    if (way == "input_error") throw InputError("page 7 is missing");
+    const std::vector<std::byte> last(kBytes);
+    if (way == "input_error") {
+      nccl_emulator::set_abort_time(300);
+      transport.post_send(2, 0, last);  // rank 2 is at work on it
+      const auto until = Clock::now() + 1ms;
+      while (Clock::now() < until) transport.progress();
+      throw InputError("page 7 is missing");
+    }
     if (way == "kill") std::raise(SIGKILL);
     if (way == "nccl_error") nccl_emulator::fail_after(10);
     if (way == "silent") std::this_thread::sleep_for(60s);

@@ -37,6 +37,8 @@ void quieten() {
 
 }  // namespace
 
+Transport& this_rank() { return *world; }
+
 int run_all_tests(Transport& transport, bool buffers) {
   world = &transport, short_sends_are_buffered = buffers;
   if (transport.rank() != 0) quieten();

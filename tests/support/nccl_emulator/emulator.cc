@@ -28,7 +28,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-std::atomic<int> g_open{0}, g_groups{0}, g_failing_group{-1};
+std::atomic<int> g_open{0}, g_groups{0}, g_failing_group{-1}, g_abort_ms{0};
 
 void sleep_at_random() {
   static thread_local std::minstd_rand random(static_cast<unsigned>(getpid()));
@@ -153,6 +153,7 @@ struct ncclComm {
     if (!transfer(false, &length, sizeof length)) return hang(ncclRemoteError);
     if (length != bytes) return hang(ncclInvalidUsage);
     if (!transfer(false, data, bytes) || !transfer(true, &length, sizeof length)) hang(ncclRemoteError);
+    sleep_at_random();  // its sender may be through long before
   }
   void finalize() {
     char word = 'e';
@@ -286,6 +287,7 @@ ncclResult_t ncclCommDestroy(ncclComm_t comm) {
 ncclResult_t ncclCommAbort(ncclComm_t comm) {
   comm->aborted = true;
   ::shutdown(comm->socket, SHUT_RDWR);  // which the other side sees
+  std::this_thread::sleep_for(std::chrono::milliseconds(g_abort_ms));
   comm->host.end();  // what is in a stream may still look at the communicator: it stays
   --g_open;
   return ncclSuccess;
@@ -329,6 +331,7 @@ namespace nccl_emulator {
 
 Device& gpu() { return the_gpu(); }
 void set_bus_id(const std::string& id) { the_gpu().bus_id_ = id; }
+void set_abort_time(int milliseconds) { g_abort_ms = milliseconds; }
 void fail_after(int groups) { g_failing_group = g_groups + groups; }
 int open_communicators() { return g_open; }
 

@@ -19,6 +19,8 @@ Device& gpu();
 void set_bus_id(const std::string& id);
 // The communicator of the so-manieth group from now on reports an error instead of starting it.
 void fail_after(int groups);
+// How long it takes to abort a communicator, which the other side sees at once.
+void set_abort_time(int milliseconds);
 // What this process has not destroyed.
 int open_communicators();
 

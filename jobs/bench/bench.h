@@ -51,15 +51,13 @@ struct BenchModel {
 
 // Seconds of each of `rounds` runs of `body`, after one that is not counted; sorted, the best first.
 std::vector<double> time_rounds(Index rounds, const std::function<void()>& body);
-inline double median(const std::vector<double>& sorted) { return sorted[sorted.size() / 2]; }
+double median(std::vector<double> numbers);
+
+// Seconds of one run of `body`, the mean of as many as take `least_seconds`.
+double mean_time(double least_seconds, const std::function<void()>& body);
 
 // Seconds of one run of `body`: the best of several batches that last some 50 ms in all. For bodies of microseconds.
 double best_time(const std::function<void()>& body);
-
-// What the machine can do, measured now: FLOP/s of the backend's products of `rows` rows with the model's own
-// matrix shapes, weighted as a layer has them; bytes/s that all threads together read from memory.
-double measure_product_rate(const BenchModel& bench, Index rows);
-double measure_read_rate(const BenchModel& bench);
 
 std::vector<TokenId> made_up_tokens(Index count, Index vocab);
 

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "jobs/bench/bench.h"
+#include "jobs/bench/ceilings.h"
 
 namespace riverrun::jobs {
 
@@ -42,34 +42,44 @@ class Sequences {
 }  // namespace
 
 BenchRows bench_decode(const BenchOptions& options) {
+  constexpr double kSeconds = 0.1;  // of steps in a round
   const BenchModel bench(options, true);
   const model::Model& model = *bench.model;
   const model::Cost cost = model::estimate_cost(model.config(), model.precision(), model.weights());
-  const double read_rate = measure_read_rate(bench);
+  MemoryMeter memory(bench);
   // Every step reads all weights but the embedding, and reads and writes each sequence's state.
   const double embedding_bytes = double(model.config().vocab * model.config().channels * size_of(model.config().weights));
   const double weight_bytes = double(model.weight_bytes()) - embedding_bytes, state_bytes = 2.0 * double(model.state_shape().bytes());
-  // A product can compute while its weights arrive; a recurrence has nothing to compute while states come and go.
   BenchRows rows = BenchRows::array();
   for (const Index batch : options.batches) {
     Sequences sequences(model, batch, bench.stream);
-    const double seconds = time_rounds(std::max<Index>(options.rounds, 5), [&] { sequences.step(); }).front();
-    const double weights = weight_bytes / read_rate, states = double(batch) * state_bytes / read_rate;
-    const double arithmetic = double(batch) * (cost.layer_flops + cost.head_flops) / measure_product_rate(bench, batch);
-    const double bound = std::max(weights, arithmetic) + states;
+    ProductMeter products(bench, batch);
+    std::vector<double> taken, weights, states, arithmetic, bounds, shares;  // of each round
+    sequences.step();
+    for (Index round = 0; round < std::max<Index>(options.rounds, 5); ++round) {
+      taken.push_back(mean_time(kSeconds, [&] { sequences.step(); }));
+      const double read_rate = memory.bytes_per_second();
+      weights.push_back(weight_bytes / read_rate);
+      states.push_back(double(batch) * state_bytes / read_rate);
+      arithmetic.push_back(double(batch) * (cost.layer_flops + cost.head_flops) / products.flops_per_second());
+      // A product can compute while its weights arrive; a recurrence has nothing to compute while states come and go.
+      bounds.push_back(std::max(weights.back(), arithmetic.back()) + states.back());
+      shares.push_back(bounds.back() / taken.back());
+    }
+    const double best = *std::ranges::min_element(taken);
     rows.push_back({{"model", bench.name},
                     {"precision", name_of(model.precision())},
                     {"weights", name_of(model.weights())},
                     {"threads", options.threads},
                     {"batch", batch},
-                    {"tokens/s", double(batch) / seconds},
-                    {"ms/step", seconds * 1e3},
-                    {"weights ms", weights * 1e3},
-                    {"states ms", states * 1e3},
-                    {"arithmetic ms", arithmetic * 1e3},
-                    {"bound ms", bound * 1e3},
-                    {"share", bound / seconds},
-                    {"GB/s", read_rate / 1e9}});
+                    {"tokens/s", double(batch) / best},
+                    {"ms/step", median(taken) * 1e3},
+                    {"weights ms", median(weights) * 1e3},
+                    {"states ms", median(states) * 1e3},
+                    {"arithmetic ms", median(arithmetic) * 1e3},
+                    {"bound ms", median(bounds) * 1e3},
+                    {"share", median(shares)},
+                    {"GB/s", weight_bytes / median(weights) / 1e9}});
   }
   return rows;
 }

@@ -1,12 +1,10 @@
-// The model, the clock and the ceilings of `riverrun bench`.
+// The model and the clock of `riverrun bench`.
 
 #include <unistd.h>
 
 #include <algorithm>
-#include <cstring>
 #include <filesystem>
 
-#include "core/buffer.h"
 #include "core/error.h"
 #include "core/log.h"
 #include "jobs/bench/bench.h"
@@ -74,6 +72,22 @@ std::vector<double> time_rounds(Index rounds, const std::function<void()>& body)
   return seconds;
 }
 
+double median(std::vector<double> numbers) {
+  const auto middle = numbers.begin() + std::ssize(numbers) / 2;
+  std::nth_element(numbers.begin(), middle, numbers.end());
+  return *middle;
+}
+
+double mean_time(double least_seconds, const std::function<void()>& body) {
+  Index calls = 0;
+  double took = 0;
+  do {
+    took += seconds_of(body);
+    ++calls;
+  } while (took < least_seconds);
+  return took / static_cast<double>(calls);
+}
+
 double best_time(const std::function<void()>& body) {
   constexpr double kBatchSeconds = 0.01;
   Index calls = 1;
@@ -82,52 +96,6 @@ double best_time(const std::function<void()>& body) {
   double best = took;
   for (int batch = 0; batch < 5; ++batch) best = std::min(best, seconds_of([&] { for (Index i = 0; i < calls; ++i) body(); }));
   return best / static_cast<double>(calls);
-}
-
-double measure_product_rate(const BenchModel& bench, Index rows) {
-  const Index D = bench.model->config().channels, F = bench.model->config().ffn;
-  const DType type = bench.model->precision();
-  const auto pack = bench.pack_large();
-  double flops = 0, seconds = 0;
-  struct Shape {
-    Index N, K, count;
-  };
-  for (const Shape shape : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
-    const Array<float> weights(shape.N * shape.K, 0.01f), y(rows * shape.N, *bench.kernels.device);
-    const auto packed = pack({weights.data(), DType::f32, shape.N, shape.K, shape.K, 1}, type, bench.stream);
-    Buffer row(rows * shape.K * size_of(type));
-    for (Index i = 0; i < rows * shape.K; ++i) store_float(row.data(), type, i, 0.01f);
-    const Buffer x(row.bytes(), *bench.kernels.device);
-    bench.kernels.device->copy(x.data(), row.data(), row.bytes(), bench.stream);
-    const Stream stream = bench.stream;
-    const double one = best_time([&] {
-      bench.kernels.matmul({rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none}, stream);
-      stream.synchronize();
-    });
-    seconds += one * double(shape.count);
-    flops += 2.0 * double(rows) * double(shape.N) * double(shape.K) * double(shape.count);
-  }
-  return flops / seconds;
-}
-
-// On a GPU of a copy, which reads and writes.
-double measure_read_rate(const BenchModel& bench) {
-  constexpr Index kBytes = Index{512} << 20;  // beyond any cache
-  Device& device = *bench.kernels.device;
-  if (device.kind() != DeviceKind::cpu) {
-    const Buffer from(kBytes, device), to(kBytes, device);
-    return 2.0 * double(kBytes) / time_rounds(5, [&] { device.copy(to.data(), from.data(), kBytes, bench.stream); }).front();
-  }
-  ThreadPool& pool = *bench.pool;
-  const Buffer memory(kBytes);
-  std::memset(memory.data(), 1, kBytes);
-  // The C library's search reads as fast as the machine can; what it looks for is not there.
-  const auto read = [&] {
-    pool.run_ranges(kBytes, 1, [&](Index begin, Index end, int) {
-      RR_CHECK(std::memchr(memory.data() + begin, 2, static_cast<std::size_t>(end - begin)) == nullptr, "memory has changed");
-    });
-  };
-  return double(kBytes) / time_rounds(5, read).front();
 }
 
 std::vector<TokenId> made_up_tokens(Index count, Index vocab) {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "jobs/bench/bench.h"
+#include "jobs/bench/ceilings.h"
 
 namespace riverrun::jobs {
 
@@ -10,8 +10,9 @@ namespace {
 
 // Seconds of the recurrence alone, for a block in all layers.
 double time_state_passes(const model::Model& model, model::Workspace& workspace, Stream stream, model::State& state) {
+  constexpr double kSeconds = 0.05;
   float* const wkv = state.parts(0);
-  return best_time([&] {
+  return mean_time(kSeconds, [&] {
            model.pass_state(workspace, 0, 0, model.state_shape().parts, &wkv, &wkv);
            stream.synchronize();
          }) *
@@ -24,17 +25,21 @@ BenchRows bench_prefill(const BenchOptions& options) {
   const BenchModel bench(options, false);
   const model::Model& model = *bench.model;
   const Index B = std::min(options.block_tokens, options.tokens);
+  const double flops = model::estimate_cost(model.config(), model.precision(), model.weights()).layer_flops;
   const auto ids = made_up_tokens(options.tokens, model.config().vocab);
   const auto workspace = model.make_workspace(B, bench.stream);
   model::State state = model.make_state();
-  const auto seconds = time_rounds(options.rounds, [&] { run_blocks(model, *workspace, bench.stream, ids, B, state); });
-
-  const model::Cost cost = model::estimate_cost(model.config(), model.precision(), model.weights());
-  const double product_rate = measure_product_rate(bench, B);
-  run_blocks(model, *workspace, bench.stream, std::span(ids).first(static_cast<std::size_t>(B)), B, state);  // a whole block's activations
-  const double state_seconds = time_state_passes(model, *workspace, bench.stream, state) / double(B);
-  const double bound = 1 / (cost.layer_flops / product_rate + state_seconds);
-  const double best = double(options.tokens) / seconds.front();
+  ProductMeter products(bench, B);
+  std::vector<double> taken, product, recurrence, shares;  // of each round, the first three in seconds per token
+  const auto run = [&](std::size_t tokens) { run_blocks(model, *workspace, bench.stream, std::span(ids).first(tokens), B, state); };
+  run(ids.size());
+  for (Index round = 0; round < options.rounds; ++round) {
+    taken.push_back(mean_time(0, [&] { run(ids.size()); }) / double(options.tokens));
+    product.push_back(flops / products.flops_per_second());
+    run(static_cast<std::size_t>(B));  // leaves a whole block's activations
+    recurrence.push_back(time_state_passes(model, *workspace, bench.stream, state) / double(B));
+    shares.push_back((product.back() + recurrence.back()) / taken.back());
+  }
   BenchRows rows = BenchRows::array();
   rows.push_back({{"model", bench.name},
                   {"precision", name_of(model.precision())},
@@ -42,13 +47,13 @@ BenchRows bench_prefill(const BenchOptions& options) {
                   {"threads", options.threads},
                   {"tokens", options.tokens},
                   {"block", B},
-                  {"tokens/s", best},
-                  {"median", double(options.tokens) / median(seconds)},
-                  {"bound", bound},
-                  {"share", best / bound},
-                  {"GFLOP/s", product_rate / 1e9},
-                  {"state ns/token", state_seconds * 1e9},
-                  {"product us/token", cost.layer_flops / product_rate * 1e6}});
+                  {"tokens/s", 1 / *std::ranges::min_element(taken)},
+                  {"median", 1 / median(taken)},
+                  {"bound", 1 / (median(product) + median(recurrence))},
+                  {"share", median(shares)},
+                  {"GFLOP/s", flops / median(product) / 1e9},
+                  {"state ns/token", median(recurrence) * 1e9},
+                  {"product us/token", median(product) * 1e6}});
   return rows;
 }
 

@@ -38,17 +38,20 @@ const Gemm& find_gemm(const GemmShape& shape);
 
 // Where oneDNN wants W [n, k]: in blocks of `granule` columns (n itself when the layout cannot be cut), so
 // that columns [c, ...) start at byte c / granule * granule_bytes, for every c that is a multiple of the
-// granule.
+// granule. A product takes up to `most_columns` at once.
+//
+// Where it wants no blocks but [k, n], a granule is a strip of kStripColumns columns, [k, columns], the last
+// one what is left: a wide matrix would otherwise have its k in as many pages. A product takes one strip.
 struct PackedLayout {
   Index bytes;
   Index granule;
   Index granule_bytes;
-  Index row_stride,
-      column_stride;     // of W's elements k and n, in elements, where oneDNN wants no blocks; else 0
+  Index most_columns;
+  bool plain;            // strips; else blocks
   std::string blocking;  // strides and inner blocks, in words: what tells layouts of the same size apart
 };
 inline constexpr Index kMostGranules =
-    16;  // a slab is granule * 2^j columns, up to this many granules, or the rest
+    16;  // a slab of blocks is granule * 2^j columns, up to this many granules, or the rest
 PackedLayout packed_layout(Index n, Index k, DType type);
 
 // Columns [first, first + columns) of the product, of a W [n, k] with that layout.
@@ -57,8 +60,8 @@ struct Slab {
   Index k;
   DType type;
 };
-// Whether slabs that begin at multiples of `columns` can be packed each by itself.
-bool packs_apart(const PackedLayout& layout, Index columns);
+// How many columns, about `columns`, slabs have that can be packed each by itself: n when none can.
+Index packed_apart(const PackedLayout& layout, Index n, Index columns);
 // Packs a slab to its place in `packed`, where W begins; element (i, j) of the slab is `row_stride` * i +
 // `col_stride` * j of `w`, in the operand type. Padding is zeroed.
 void pack_slab(const void* w, Index row_stride, Index col_stride, const Slab& slab,

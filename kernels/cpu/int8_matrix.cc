@@ -63,7 +63,7 @@ void Int8Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
   auto* const scales = reinterpret_cast<float*>(data_.data() + layout_.bytes);
   auto* const offsets = reinterpret_cast<std::int32_t*>(scales + rows_);
   constexpr Index kColumns = 256;  // of a strip, as in CpuMatrix
-  const Index width = packs_apart(layout_, kColumns) ? kColumns : rows_;
+  const Index width = packed_apart(layout_, rows_, kColumns);
   pool.run(ceil_div(rows_, width), [&](Index strip, int) {
     const Index first = strip * width, count = std::min(width, rows_ - first);
     const Array<float> floats(count * cols_);

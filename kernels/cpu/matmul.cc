@@ -29,8 +29,8 @@ Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   const Index panels = ceil_div(args.M, kPanelRows);
-  if (w.fixed_panels()) return {panels, w.rows()};
-  Index most_columns = w.rows();
+  Index most_columns = w.most_columns();
+  if (w.fixed_panels()) return {panels, most_columns};
   if (w.sliceable() && args.epilogue == Epilogue::relu_squared) {
     most_columns = std::min(most_columns, kMostGranules * w.granule());  // so that its scratch stays in L2
   }
@@ -81,13 +81,13 @@ void matmul(const MatmulArgs& args, Stream stream) {
   }
   const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  if (args.phase == Phase::decode && is_plain(*w)) return plain_product(*w, args, x_stride, *stream.pool);
+  if (args.phase == Phase::decode && takes_plain(*w)) return plain_product(*w, args, x_stride, *stream.pool);
   const Cut cut = choose_cut(*w, args, stream.pool->threads());
   const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
   const auto* x = static_cast<const std::byte*>(args.x);
   auto* y = static_cast<std::byte*>(args.y);
   stream.pool->run(cut.panels * slabs, [&](Index task, int) {
-    const Index panel = task / slabs, column = task % slabs * cut.columns;
+    const Index panel = task % cut.panels, column = task / cut.panels * cut.columns;
     const Index first = units * panel / cut.panels * kUnit;
     const Index last = std::min(args.M, units * (panel + 1) / cut.panels * kUnit);
     run_panel(*w, {last - first, column, std::min(cut.columns, w->rows() - column),

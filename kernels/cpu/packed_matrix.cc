@@ -96,7 +96,7 @@ CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool
   if (source.storage->filled()) return;
   constexpr Index kColumns =
       256;  // of a strip: enough of them for every thread, few enough to make primitives for
-  const Index width = packs_apart(layout_, kColumns) ? kColumns : rows_;
+  const Index width = packed_apart(layout_, rows_, kColumns);
   std::vector<Buffer> converted(pool.threads());
   pool.run((rows_ + width - 1) / width, [&](Index strip, int worker) {
     const Index first = strip * width;

@@ -22,7 +22,8 @@ struct PlainSlab {
   const float* w;  // [k, columns], rows w_stride apart
   Index w_stride;
   float* sums;     // [rows, columns], scratch
-  void* y;         // [rows, columns] of y_type, rows w_stride apart
+  void* y;         // [rows, columns] of y_type, rows y_stride apart
+  Index y_stride;
   DType y_type;
   Epilogue epilogue;
 };
@@ -80,7 +81,7 @@ void multiply_slab(const PlainSlab& slab) {
       with_epilogue(d, slab.epilogue, [&](auto apply) {
         for (Index m = 0; m < slab.rows; ++m) {
           for (Index n = 0; n < slab.columns; n += hn::Lanes(d)) {
-            store(d, apply(hn::LoadU(d, slab.sums + m * slab.columns + n)), y + m * slab.w_stride + n);
+            store(d, apply(hn::LoadU(d, slab.sums + m * slab.columns + n)), y + m * slab.y_stride + n);
           }
         }
       });
@@ -92,7 +93,7 @@ void multiply_slab_and_add(const PlainSlab& slab) {
   with_lanes(slab.columns, [&](auto d) {
     add_slab(d, slab);
     for (Index m = 0; m < slab.rows; ++m) {
-      float* const y = static_cast<float*>(slab.y) + m * slab.w_stride;
+      float* const y = static_cast<float*>(slab.y) + m * slab.y_stride;
       for (Index n = 0; n < slab.columns; n += hn::Lanes(d)) {
         hn::StoreU(hn::Add(hn::LoadU(d, y + n), hn::LoadU(d, slab.sums + m * slab.columns + n)), d, y + n);
       }
@@ -111,30 +112,35 @@ namespace {
 HWY_EXPORT(multiply_slab);
 HWY_EXPORT(multiply_slab_and_add);
 
-// Of a slab: its sums, and the weights that rows take turns with, stay in L1. One row alone takes long stretches of weights.
-constexpr Index kMostRows = 16, kMostColumns = 256, kMostColumnsOfOneRow = 1024;
+// Of a slab: its sums, and the weights that rows take turns with, stay in L1. One row alone takes a whole strip.
+constexpr Index kMostRows = 16, kMostColumns = 192;
 constexpr Index kLeastColumns = 64;  // of a thread: four cache lines
 constexpr Index kUnit = 16;          // slabs begin at multiples of it
 
-Index slab_columns(Index M, Index N, int threads) {
-  const Index even = (N + threads - 1) / threads;
-  return std::clamp((even + kUnit - 1) / kUnit * kUnit, kLeastColumns, M == 1 ? kMostColumnsOfOneRow : kMostColumns);
+Index slab_columns(Index M, const CpuMatrix& w, int threads) {
+  const Index even = (w.rows() + threads - 1) / threads;
+  const Index wanted = std::max((even + kUnit - 1) / kUnit * kUnit, kLeastColumns);
+  return std::min(wanted, M == 1 ? w.granule() : std::min(w.granule(), kMostColumns));
 }
 
 }  // namespace
 
-bool is_plain(const CpuMatrix& w) { return w.type() == DType::f32 && w.plain_stride() == w.rows(); }
+bool takes_plain(const CpuMatrix& w) { return w.type() == DType::f32 && w.plain(); }
 
 void plain_product(const CpuMatrix& w, const MatmulArgs& args, Index x_stride, ThreadPool& pool) {
-  const Index N = w.rows(), width = slab_columns(args.M, N, pool.threads());
-  const Index slabs = (N + width - 1) / width, panels = (args.M + kMostRows - 1) / kMostRows;
-  pool.run(slabs * panels, [&](Index task, int) {
+  const Index N = w.rows(), strip = w.granule(), width = slab_columns(args.M, w, pool.threads());
+  const Index in_strip = (strip + width - 1) / width, strips = (N + strip - 1) / strip;
+  const Index panels = (args.M + kMostRows - 1) / kMostRows;
+  pool.run(strips * in_strip * panels, [&](Index task, int) {
     thread_local Buffer sums;
-    const Index column = task / panels * width, row = task % panels * kMostRows;
-    const PlainSlab slab = {std::min(kMostRows, args.M - row), w.cols(), std::min(width, N - column),
-                            static_cast<const float*>(args.x) + row * x_stride, x_stride,
-                            static_cast<const float*>(w.slab(0)) + column, N, grown<float>(sums, std::max(kMostRows * kMostColumns, kMostColumnsOfOneRow)),
-                            static_cast<std::byte*>(args.y) + (row * N + column) * size_of(args.y_type), args.y_type, args.epilogue};
+    const Index row = task % panels * kMostRows, first = task / panels / in_strip * strip, offset = task / panels % in_strip * width;
+    const Index strip_columns = std::min(strip, N - first), rows = std::min(kMostRows, args.M - row);
+    if (offset >= strip_columns) return;  // in the last strip, which is narrower
+    const Index columns = std::min(width, strip_columns - offset);
+    const PlainSlab slab = {rows, w.cols(), columns, static_cast<const float*>(args.x) + row * x_stride, x_stride,
+                            static_cast<const float*>(w.slab(first)) + offset, strip_columns, grown<float>(sums, rows * columns),
+                            static_cast<std::byte*>(args.y) + (row * N + first + offset) * size_of(args.y_type), N, args.y_type,
+                            args.epilogue};
     if (args.epilogue == Epilogue::add) HWY_DYNAMIC_DISPATCH(multiply_slab_and_add)(slab);
     else HWY_DYNAMIC_DISPATCH(multiply_slab)(slab);
   });

@@ -98,7 +98,7 @@ TEST_P(MatmulTest, DecodeAgreesWithTheReference) {
   for (const DType type : {DType::f32, DType::bf16}) {
     if (!table.multiplies(type)) continue;
     for (const Index M : {0, 1, 2, 3, 16, 17, 33, 70}) compare(table, Problem(M, 96, 65, type, Phase::decode), 3);
-    for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {31, 8}, {65, 9}, {300, 130}}) {
+    for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {31, 8}, {65, 9}, {300, 130}, {1100, 33}}) {
       for (const Index M : {1, 2, 5}) compare(table, Problem(M, N, K, type, Phase::decode), 2);
     }
     if (!emulated(GetParam())) compare(table, Problem(18, 1300, 33, type, Phase::decode), 2);  // several slabs and panels, with rests

@@ -57,6 +57,10 @@ void report_run(const ResultFile& results, const plan::Plan& plan, const model::
              percent(forecast_efficiency(plan, model, sum)), " computing by the forecast; ",
              sum.bytes_sent / 1048576, " MiB sent");
   }
+  if (sum.texts > 0) {
+    log_info("wrote ", counted(sum.texts, "text"), " of ", short_number(double(sum.text_tokens)), " tokens in all: ",
+             short_number(double(sum.text_tokens) / sum.fork_seconds), " tokens/s of each rank, reading prompts included");
+  }
   if (sum.verified > 0) log_info("verified: ", counted(sum.verified, "block"), " came to the same bytes on ", of_ranks.size() > 1 ? "another rank" : "this rank again");
   if (results.failed() > 0) {
     log_warning(results.failed(), " of ", results.documents(), " documents failed; reasons are in /documents/error");

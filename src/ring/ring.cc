@@ -179,7 +179,10 @@ class Runner {
     transport_.progress();
     results_.take();
   }
-  const std::function<void(SliceResult)> post_ = [this](SliceResult result) { results_.post(result); };
+  const std::function<void(SliceResult)> post_ = [this](SliceResult result) {
+    if (result.written) ++statistics_.texts, statistics_.text_tokens += std::ssize(result.written->tokens);
+    results_.post(result);
+  };
   const Fork::Outlet outlet_{post_, [this] {
                                alive();
                                blocks_.stop_here();

@@ -56,6 +56,7 @@ struct Statistics {
   double tail_seconds = 0;   // after the rank's last block and without Job::fork: until its carries and results were taken
   double total_seconds = 0;
   Index tokens = 0, blocks = 0, bytes_sent = 0;
+  Index texts = 0, text_tokens = 0;  // written in Job::fork
   Index verified = 0;        // blocks of another rank that came to the same bytes here
   bool stopped = false;      // before the end, since the job was to stop; the same on all ranks
 
@@ -65,7 +66,10 @@ struct Statistics {
       this->*member += other.*member;
     }
     stopped = stopped || other.stopped;
-    for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent, &Statistics::verified}) this->*member += other.*member;
+    for (auto member : {&Statistics::tokens, &Statistics::blocks, &Statistics::bytes_sent, &Statistics::texts, &Statistics::text_tokens,
+                        &Statistics::verified}) {
+      this->*member += other.*member;
+    }
     return *this;
   }
 };

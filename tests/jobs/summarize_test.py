@@ -43,6 +43,7 @@ class SummarizeTest(JobTest):
             if reason[row] == 3:
                 self.assertEqual(length[row], 12)
         self.assertGreater(len(set(texts(arrays, "summaries"))), 1)
+        self.assertIn(f"wrote {len(LENGTHS)} texts of {length.sum()} tokens in all", self.log)
 
     def test_sections_cover_each_document(self):
         arrays = self.summarize(*MODES["sections"])

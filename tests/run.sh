@@ -20,14 +20,15 @@ readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # The emulator of CUDA runs every kernel test there, and golden models of every kind of generation once.
 readonly golden_emulated='GoldenTest.*/v(5_0|5_1|5_2_n|6_n|7_n).*cuda_emulated|GoldenTest.*/v(4|5_2|6|7a)_cuda_emulated_bf16'
 # Of the ring on emulated kernels and of the ring's identities one kind or two: kernels and models have tests of their own.
-readonly identities='CudaIdentityTest.*(bf16|rwkv4|rwkv6)|/IdentityTest.*(rwkv5|rwkv7a)'
+readonly identities='CudaIdentityTest.*(bf16|rwkv4|rwkv6)|/IdentityTest.*(rwkv5|rwkv6|rwkv7a)'
 readonly slow_units='Sampling.DrawsFrom|Sampling.FindsTheCutoff|Draws.AreUniform|EqualsBruteForceOnTheRealVocabulary'
 readonly asan_not="GreedyTest|$slow_units|GoldenTest.*reference_bf16|_test_avx2|without_vnni|$identities|"$golden_emulated
 readonly tsan_targets=(tests/{core,transport,ring}/all checkpoint_file_test run_lock_test)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
-# What threads share does not depend on the generation: the thread sanitizer takes the ring's tests of two of them.
+# What threads share does not depend on the generation or the type of the weights: the thread sanitizer takes the ring's tests of
+# two generations in fp32.
 # The programs run once more as on another CPU, and the fuzz seeds, belong to folders that are not built there.
-readonly tsan_not='(Identity|Mutation|Restart).*(rwkv5|rwkv6|rwkv7a|bf16)|^fuzz_|_test_avx2|without_vnni'
+readonly tsan_not='(Identity|Mutation|Restart|Fork|Verify|Device)Test.*(rwkv5|rwkv6|rwkv7a|bf16|int8)|^fuzz_|_test_avx2|without_vnni'
 
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}
 export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}

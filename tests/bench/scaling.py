@@ -39,12 +39,12 @@ class Bench:
             part.write(whole.read(int(int(tokens) * BYTES_PER_TOKEN)))
         return path
 
-    def run(self, ranks, document):
+    def run(self, ranks, document, *options):
         """One embed job on ranks of one thread, each pinned to a core. What it took, as a dictionary."""
         command = ["mpirun", "-n", str(ranks), "--bind-to", "core", sys.executable,
                    os.path.join(os.path.dirname(__file__), "peak.py"), self.peak, self.opts.riverrun, "embed",
                    "--threads", "1", "--precision", self.opts.precision, "--window", "4096", "--overwrite", "--progress", "none",
-                   "--model", self.opts.model, "--input", document, "--output", self.output]
+                   "--model", self.opts.model, "--input", document, "--output", self.output, *options]
         busy, began = machine.busy_seconds(), time.monotonic()
         done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
         wall, busy = time.monotonic() - began, machine.busy_seconds() - busy
@@ -99,6 +99,24 @@ class Bench:
             print(f"| {tokens[length]} | {len(done)} | {machine.best_and_median(speeds)} | {1e6 / max(speeds):.1f} | "
                   f"{100 * (longest / max(speeds) - 1):+.1f} % | {memory} | {100 * others:.0f} % |", flush=True)
 
+    def compare_tenths(self):
+        """The blocks of the longest document, by their place in it: what a machine that others use, too, cannot blur."""
+        trace = os.path.join(self.opts.work, "trace.json")
+        self.run(1, self.document(self.opts.lengths[-1]), "--trace", trace)
+        with open(trace, encoding="utf-8") as file:
+            events = json.load(file)["traceEvents"]
+        spans = {}
+        for event in events:
+            block = event.get("args", {}).get("block")
+            if block is not None and "dur" in event:
+                begin, end = spans.get(block, (float("inf"), 0))
+                spans[block] = min(begin, event["ts"]), max(end, event["ts"] + event["dur"])
+        took = [(end - begin) / 1000 for _, (begin, end) in sorted(spans.items())][:-1]  # the last is a part of a block
+        print(f"\n{len(took)} blocks of that length on one rank, ms of a block: fastest (10th percentile) in each tenth of the document\n")
+        tenths = [sorted(took[len(took) * i // 10 : len(took) * (i + 1) // 10]) for i in range(10)]
+        print("| " + " | ".join(str(i + 1) for i in range(10)) + " |\n" + "|---" * 10 + "|")
+        print("| " + " | ".join(f"{tenth[0]:.1f} ({tenth[len(tenth) // 10]:.1f})" for tenth in tenths) + " |", flush=True)
+
     @staticmethod
     def repeats(length):
         return 1 if length == "all" else max(1, min(10, 20000 // int(length)))
@@ -112,6 +130,7 @@ def main():
         bench.compare_ranks()
     if opts.lengths:
         bench.compare_lengths()
+        bench.compare_tenths()
 
 
 main()

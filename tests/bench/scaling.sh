@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Measures riverrun on one machine with the King James Bible as one document: how much faster two ranks are than one,
-# and how time per token and memory per rank change with the length of the document. Prints markdown tables.
+# how time per token and memory per rank change with the length of the document, and how long its blocks take from the first to the
+# last. Prints markdown tables.
 #
 #   tests/bench/scaling.sh [options]
 #

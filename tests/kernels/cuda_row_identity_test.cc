@@ -1,0 +1,107 @@
+// A row of a product on a GPU has the same bits beside any number of others: what kernels/cuda/matmul_many_rows.h relies on of
+// cuBLASLt, and matmul_few_rows.h promises, in the shapes of large models. Needs a GPU.
+
+#include <optional>
+
+#include "core/error.h"
+#include "support.h"
+
+namespace riverrun::kernels {
+namespace {
+
+constexpr Index kMostRows = 2048;
+
+struct Shape {
+  Index N, K;
+};
+
+class CudaRowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType, Phase>> {
+ protected:
+  void SetUp() override {
+    try {
+      table_.device->require(0);
+    } catch (const InputError& error) {
+      GTEST_SKIP() << error.what();
+    }
+    const auto [shape, type, phase] = GetParam();
+    N_ = shape.N, K_ = shape.K, type_ = type, phase_ = phase;
+    stream_.emplace(*table_.device, pool_);
+    packed_ = table_.pack_matrix({numbers(N_ * K_, 1).data(), type_, N_, K_, K_, 1}, type_, *stream_);
+    x_ = on_device(numbers(kMostRows * K_, 2));
+  }
+
+  // Of the operand type, all different in size and sign.
+  Buffer numbers(Index count, std::uint32_t seed) {
+    Buffer values(count * size_of(type_));
+    for (Index i = 0; i < count; ++i) {
+      seed = seed * 1664525u + 1013904223u;
+      store_float(values.data(), type_, i, static_cast<float>(static_cast<std::int32_t>(seed)) * 0x1p-31f);
+    }
+    return values;
+  }
+  Buffer on_device(const Buffer& values) {
+    Buffer there(values.bytes(), *table_.device);
+    table_.device->copy(there.data(), values.data(), values.bytes(), *stream_);
+    return there;
+  }
+
+  // Rows [first, first + M) of x times W, in the host's memory. y is NaN before.
+  std::vector<std::byte> product(Index first, Index M, DType y_type, Epilogue epilogue) {
+    std::vector<std::byte> out(static_cast<std::size_t>(M * N_ * size_of(y_type)), std::byte{0xff});
+    const Buffer y(std::ssize(out), *table_.device);
+    table_.device->copy(y.data(), out.data(), std::ssize(out), *stream_);
+    MatmulArgs args{M, x_.data() + first * K_ * size_of(type_), packed_.get(), y.data(), y_type, epilogue};
+    args.phase = phase_;
+    table_.matmul(args, *stream_);
+    table_.device->copy(out.data(), y.data(), std::ssize(out), *stream_);
+    return out;
+  }
+
+  void expect_same_rows(DType y_type, Epilogue epilogue) {
+    const auto whole = product(0, kMostRows, y_type, epilogue);
+    const Index row_bytes = N_ * size_of(y_type);
+    for (const Index M : {1, 2, 3, 7, 8, 15, 16, 17, 31, 32, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 511, 512, 513, 1000, 1024, 2047}) {
+      // Rows of x start at multiples of 16 bytes whatever their number.
+      const Index first = (kMostRows - M) * 5 / 7;
+      const auto part = product(first, M, y_type, epilogue);
+      for (Index row = 0; row < M; ++row) {
+        ASSERT_EQ(std::memcmp(part.data() + row * row_bytes, whole.data() + (first + row) * row_bytes, static_cast<std::size_t>(row_bytes)), 0)
+            << "row " << row << " of " << M << ", " << first + row << " of " << kMostRows;
+      }
+    }
+  }
+
+  const KernelTable& table_ = find_backend("cuda");
+  Index N_ = 0, K_ = 0;
+  DType type_ = DType::f32;
+  Phase phase_ = Phase::prefill;
+  ThreadPool pool_{4};
+  std::optional<OwnStream> stream_;
+  std::unique_ptr<PackedMatrix> packed_;
+  Buffer x_;
+};
+
+TEST_P(CudaRowIdentityTest, ARowHasTheSameBitsBesideAnyNumberOfOthers) { expect_same_rows(DType::f32, Epilogue::none); }
+
+// Those of the layers: into the operand type, by way of fp32, with a function.
+TEST_P(CudaRowIdentityTest, SoHasARowBehindAnEpilogue) {
+  if (N_ * K_ > Index{1} << 26) GTEST_SKIP() << "the head has none";
+  expect_same_rows(type_, Epilogue::relu_squared);
+}
+
+// Square, wide and high matrices of the layers, LoRAs, and the head.
+constexpr Shape kShapes[] = {{768, 768}, {3072, 768}, {768, 3072}, {2560, 2560}, {10240, 2560}, {2560, 10240}, {4096, 4096},
+                             {16384, 4096}, {4096, 16384}, {64, 768}, {768, 64}, {128, 4096}, {4096, 128}, {480, 4096}, {4096, 480},
+                             {65536, 768}, {65536, 2560}, {65536, 4096}};
+
+INSTANTIATE_TEST_SUITE_P(Shapes, CudaRowIdentityTest,
+                         testing::Combine(testing::ValuesIn(kShapes), testing::Values(DType::f32, DType::bf16, DType::f16),
+                                          testing::Values(Phase::prefill, Phase::decode)),
+                         [](const auto& tested) {
+                           const Shape shape = std::get<0>(tested.param);
+                           const char* const phase = std::get<2>(tested.param) == Phase::decode ? "_decode" : "";
+                           return concat(shape.N, "x", shape.K, "_", name_of(std::get<1>(tested.param)), phase);
+                         });
+
+}  // namespace
+}  // namespace riverrun::kernels

@@ -41,6 +41,7 @@ struct KernelTable {
   Wkv7 wkv7;
   Wkv7Readout wkv7_readout;
   LogProb log_prob;
+  PickLargest pick_largest;
   SumRows sum_rows;
 };
 

@@ -22,7 +22,7 @@ command -v nvcc >/dev/null || { echo "gpu.sh: no nvcc: install CUDA 13" >&2; exi
 nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv
 [[ -n $arch ]] || arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
 
-readonly build=build/gpu programs=(cuda_golden_test cuda_identity_test)
+readonly build=build/gpu programs=(cuda_golden_test cuda_identity_test cuda_steps_test cuda_row_identity_test)
 configured=$(cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES="$arch" ${prefix:+-DCMAKE_PREFIX_PATH="$prefix"} 2>&1) || { echo "$configured" >&2; exit 1; }
 cmake --build "$build" -j "$(nproc)" --target "${programs[@]}" device_bench
 

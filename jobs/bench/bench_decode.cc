@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "generate/batch_steps.h"
 #include "jobs/bench/ceilings.h"
 
 namespace riverrun::jobs {
@@ -12,31 +13,29 @@ namespace {
 class Sequences {
  public:
   Sequences(const model::Model& model, Index batch, Stream stream)
-      : model_(model), workspace_(model.make_workspace(batch, stream, kernels::Phase::decode)), stream_(stream), ids_(batch, 1),
-        log_probs_(batch, model.device(), Memory::shared) {
-    for (Index s = 0; s < batch; ++s) {
-      segments_.push_back({s, s + 1});
-      states_.push_back(model::to_device(model, std::make_unique<model::State>(model.make_state()), stream));
-      pointers_.push_back(states_.back().get());
+      : workspace_(model.make_workspace(batch, stream, kernels::Phase::decode)), stream_(stream), ids_(batch, 1),
+        logits_(batch * model.config().vocab, model.device()), states_(batch),
+        steps_(model, *workspace_, [this, &model](Index rows) { model.logits(*workspace_, 0, rows, logits_.data()); }, stream) {
+    for (auto& state : states_) {
+      auto initial = std::make_unique<model::State>(model.make_state());
+      model::move_state(model, initial, state, stream);
+      pointers_.push_back(state.get());
     }
   }
 
   void step() {
-    model_.start(*workspace_, ids_, segments_);
-    model::run_layers(model_, *workspace_, pointers_);
-    model_.log_probs(*workspace_, 0, ids_, log_probs_.data());
+    steps_.launch(ids_, pointers_);
     stream_.synchronize();
   }
 
  private:
-  const model::Model& model_;
   std::unique_ptr<model::Workspace> workspace_;
   Stream stream_;
   std::vector<TokenId> ids_;
-  Array<float> log_probs_;
-  std::vector<kernels::Segment> segments_;
+  Array<float> logits_;
   std::vector<std::unique_ptr<model::State>> states_;
   std::vector<model::State*> pointers_;
+  generate::BatchSteps steps_;
 };
 
 }  // namespace

@@ -28,6 +28,7 @@ const KernelTable& table() {
       .wkv7 = wkv7,
       .wkv7_readout = wkv7_readout,
       .log_prob = log_prob,
+      .pick_largest = pick_largest,
       .sum_rows = sum_rows,
   });
   return kTable;

@@ -1,12 +1,17 @@
 #include "kernels/cuda/gpu.h"
 
-#include <bit>
-#include <limits>
-#include <map>
-#include <mutex>
-#include <vector>
+#include <cxxabi.h>
 
+#include <atomic>
+#include <cstdlib>
+#include <limits>
+#include <memory>
+#include <mutex>
+
+#include "core/poll.h"
 #include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/free_lists.h"
+#include "kernels/cuda/graph.h"
 #include "kernels/cuda/kernel_image.h"
 #include "kernels/cuda/launch.h"
 
@@ -16,51 +21,17 @@ namespace {
 
 constexpr int kLeastCapability = 8;  // 8.0: bf16 products, asynchronous copies to shared memory
 
-// Sizes that memory is asked for in: eight steps from each power of two to the next, so that what was freed fits again.
-Index rounded_size(Index bytes) {
-  constexpr Index kLeast = 512;
-  if (bytes <= kLeast) return kLeast;
-  const Index step = std::max<Index>(kLeast, static_cast<Index>(std::bit_floor(static_cast<std::uint64_t>(bytes))) / 8);
-  return (bytes + step - 1) / step * step;
+// Longer than any work that is waited for in one piece: of a block's layers, or of a step of texts.
+constexpr std::chrono::minutes kMostWait{10};
+
+// Of the kernel that this thread launched last, as in the source.
+std::string last_kernel() {
+  const char* name = nullptr;
+  if (last_launched() == nullptr || cudaFuncGetName(&name, last_launched()) != cudaSuccess) return "none";
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> readable(abi::__cxa_demangle(name, nullptr, nullptr, &status), std::free);
+  return status == 0 ? readable.get() : name;
 }
-
-// Freed memory is kept for the next who asks for as much: to ask the driver takes up to milliseconds and stops the GPU.
-class FreeLists {
- public:
-  std::byte* take(Index size) {
-    const auto found = lists_.find(size);
-    if (found == lists_.end() || found->second.empty()) return nullptr;
-    std::byte* const data = found->second.back();
-    found->second.pop_back();
-    bytes_ -= size;
-    return data;
-  }
-  // Room for a piece of this size, which give() needs later and must not fail for want of.
-  void expect(Index size) {
-    std::vector<std::byte*>& list = lists_[size];
-    list.reserve(static_cast<std::size_t>(++pieces_[size]));
-  }
-  void give(std::byte* data, Index size) noexcept {
-    lists_.find(size)->second.push_back(data);
-    bytes_ += size;
-  }
-  template <class Release>
-  void clear(Release release) {
-    for (auto& [size, list] : lists_) {
-      while (!list.empty()) {
-        std::byte* const data = list.back();
-        list.pop_back(), --pieces_[size], bytes_ -= size;
-        release(data);
-      }
-    }
-  }
-  Index bytes() const { return bytes_; }
-
- private:
-  std::map<Index, std::vector<std::byte*>> lists_;
-  std::map<Index, Index> pieces_;  // of each size: in use or here
-  Index bytes_ = 0;                // that are here
-};
 
 class Gpu final : public Device {
  public:
@@ -101,6 +72,7 @@ class Gpu final : public Device {
 
   std::byte* allocate(Index bytes, Memory memory) override {
     RR_CHECK(bytes >= 0, "memory of ", bytes, " bytes");
+    RR_CHECK(!capturing(), "memory asked for in launches that are recorded");
     if (bytes == 0) return nullptr;
     const Index size = rounded_size(bytes);
     const std::scoped_lock lock(mutex_);
@@ -147,14 +119,18 @@ class Gpu final : public Device {
     (void)cudaStreamDestroy(static_cast<cudaStream_t>(order));  // what it could report, synchronize() has reported
   }
 
+  // Waits before, too: a copy from or to memory that is not pinned would itself wait for earlier work, for ever if need be.
   void copy(void* to, const void* from, Index bytes, const Stream& stream) override {
     if (bytes == 0) return;
-    use();
+    await(stream, "work before a copy");
     check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(bytes), cudaMemcpyDefault, native(stream)), "a copy");
-    synchronize(stream);
+    await(stream, "a copy");
   }
-  void synchronize(const Stream& stream) override {
-    check(cudaStreamSynchronize(native(stream)), "waiting for the GPU's work");
+  void synchronize(const Stream& stream) override { await(stream, "launched work"); }
+
+  std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
+    use();
+    return capture_graph(stream, launches);
   }
   bool idle(const Stream& stream) override {
     const cudaError_t error = cudaStreamQuery(native(stream));
@@ -169,6 +145,17 @@ class Gpu final : public Device {
  private:
   // CUDA keeps the chosen GPU per thread.
   void use() const { check(cudaSetDevice(ordinal_), "choosing the GPU"); }
+
+  // cudaStreamSynchronize would wait for ever for a kernel that hangs. Nothing is waited for a second time.
+  void await(const Stream& stream, const char* what) {
+    RR_CHECK(!capturing(), "a wait for ", what, " in launches that are recorded");
+    RR_CHECK(!hangs_, "GPU ", ordinal_, " did not finish earlier work");
+    use();
+    if (poll_until([&] { return idle(stream); }, kMostWait)) return;
+    hangs_ = true;
+    throw Error(concat("GPU ", ordinal_, " has not finished ", what, " in ", kMostWait.count(), " minutes (launched last: ", last_kernel(),
+                       "): a kernel hangs, or the GPU is lost; see what nvidia-smi and dmesg say"));
+  }
 
   cudaMemPool_t scratch_pool() const {
     cudaMemPool_t pool = nullptr;
@@ -196,6 +183,7 @@ class Gpu final : public Device {
 
   std::mutex mutex_;
   int ordinal_ = 0;
+  std::atomic<bool> hangs_ = false;
   FreeLists device_, shared_;
 };
 

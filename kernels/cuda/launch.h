@@ -20,6 +20,12 @@ inline void check(cudaError_t error, const char* what) {
 // first. It is 48 KiB with the objects that a kernel declares, which take less than the rest.
 inline constexpr Index kSharedForAll = 47 * 1024;
 
+// The kernel that this thread launched last, or null: what a wait without an end is most likely for.
+inline const void*& last_launched() {
+  static thread_local const void* kernel = nullptr;
+  return kernel;
+}
+
 // blocks.x may be any number; y and z at most 65,535. Does nothing when there are no blocks.
 template <class... Params, class... Args>
 void launch(void (*kernel)(Params...), dim3 blocks, unsigned threads, Index shared_bytes, Stream stream,
@@ -33,6 +39,7 @@ void launch(void (*kernel)(Params...), dim3 blocks, unsigned threads, Index shar
   cudaLaunchConfig_t config = {};
   config.gridDim = blocks, config.blockDim = dim3(threads);
   config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes), config.stream = native(stream);
+  last_launched() = reinterpret_cast<const void*>(kernel);
   check(cudaLaunchKernelEx(&config, kernel, args...), "launch of a kernel");
 }
 

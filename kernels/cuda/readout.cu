@@ -34,6 +34,72 @@ __global__ void __launch_bounds__(kLogProbThreads) log_prob_kernel(LogProbArgs a
   if (threadIdx.x == 0) args.out[blockIdx.x] = row[args.targets[blockIdx.x]] - most - logf(sum);
 }
 
+constexpr unsigned kPickThreads = 512;
+constexpr TokenId kNoToken = std::numeric_limits<TokenId>::max();
+
+// The largest of some logits, the first of them, and whether one of them is none.
+struct Largest {
+  float value = -std::numeric_limits<float>::infinity();
+  TokenId at = kNoToken;
+  int unsound = 0;
+
+  __device__ __forceinline__ void see(Largest other) {
+    if (other.value > value || (other.value == value && other.at < at)) value = other.value, at = other.at;
+    unsound |= other.unsound;
+  }
+};
+
+struct LargestOfWarps {
+  float value[kWarp];
+  TokenId at[kWarp];
+  int unsound[kWarp];
+};
+
+// Of the block, in its first thread.
+__device__ __forceinline__ Largest largest_over_block(Largest mine, LargestOfWarps& of) {
+#pragma unroll
+  for (int away = kWarp / 2; away > 0; away /= 2) {
+    Largest other;
+    other.value = __shfl_xor_sync(kAllLanes, mine.value, away);
+    other.at = __shfl_xor_sync(kAllLanes, mine.at, away);
+    other.unsound = __shfl_xor_sync(kAllLanes, mine.unsound, away);
+    mine.see(other);
+  }
+  const unsigned warp = threadIdx.x / kWarp;
+  if (threadIdx.x % kWarp == 0) of.value[warp] = mine.value, of.at[warp] = mine.at, of.unsound[warp] = mine.unsound;
+  __syncthreads();
+  for (unsigned w = 0; threadIdx.x == 0 && w < blockDim.x / kWarp; ++w) {
+    Largest other;
+    other.value = of.value[w], other.at = of.at[w], other.unsound = of.unsound[w];
+    mine.see(other);
+  }
+  return mine;
+}
+
+// A block takes a row.
+__global__ void __launch_bounds__(kPickThreads) pick_largest_kernel(PickLargestArgs args) {
+  LargestOfWarps& warps = block_shared<LargestOfWarps>();
+  float* row = args.logits + blockIdx.x * args.V;
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  for (Index i = threadIdx.x; i < args.banned_count; i += kPickThreads) row[args.banned[i]] = -kInfinity;
+  __syncthreads();
+  if (args.penalty_begin != nullptr) {
+    const Index end = args.penalty_begin[blockIdx.x + 1];
+    for (Index i = args.penalty_begin[blockIdx.x] + threadIdx.x; i < end; i += kPickThreads) {
+      row[args.penalised[i]] -= args.penalties[i];
+    }
+  }
+  __syncthreads();
+  Largest largest;
+  for (Index v = threadIdx.x; v < args.V; v += kPickThreads) {
+    const float logit = row[v];
+    if (!(logit < kInfinity)) largest.unsound = 1;  // NaN, too
+    if (logit > largest.value) largest.value = logit, largest.at = static_cast<TokenId>(v);
+  }
+  largest = largest_over_block(largest, warps);
+  if (threadIdx.x == 0) args.out[blockIdx.x] = largest.unsound != 0 || largest.at == kNoToken ? -1 : largest.at;
+}
+
 constexpr unsigned kSumThreads = 64;
 constexpr Index kRowsAhead = 8;  // rows read at once: the additions wait for each other, the reads need not
 
@@ -59,6 +125,10 @@ __global__ void __launch_bounds__(kSumThreads) sum_rows_kernel(SumRowsArgs args)
 
 void log_prob(const LogProbArgs& args, Stream stream) {
   launch(log_prob_kernel, dim3(static_cast<unsigned>(args.M)), kLogProbThreads, 0, stream, args);
+}
+
+void pick_largest(const PickLargestArgs& args, Stream stream) {
+  launch(pick_largest_kernel, dim3(static_cast<unsigned>(args.M)), kPickThreads, 0, stream, args);
 }
 
 void sum_rows(const SumRowsArgs& args, Stream stream) {

@@ -33,6 +33,7 @@ KernelTable table_on(Device& device) {
       .wkv7 = wkv7,
       .wkv7_readout = wkv7_readout,
       .log_prob = log_prob,
+      .pick_largest = pick_largest,
       .sum_rows = sum_rows,
   };
 }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
+#include <memory>
 #include <string>
 
 #include "core/types.h"
@@ -17,6 +19,15 @@ enum class Memory {
 };
 
 struct Stream;
+
+// Launches that were recorded, with all their arguments, to be run again as one: the same memory is read and written.
+class Recording {
+ public:
+  // Not while it runs.
+  virtual ~Recording() = default;
+  // In the order of the stream, which is one of the same device. May return before the work is done, as a launch may.
+  virtual void run(const Stream& stream) = 0;
+};
 
 class Device {
  public:
@@ -48,10 +59,14 @@ class Device {
   // Copies after all earlier work of the stream, between any two kinds of memory. Done when it returns.
   virtual void copy(void* to, const void* from, Index bytes, const Stream& stream) = 0;
   // Returns when all earlier work of the stream is done: what kernels wrote to shared memory can be read then. Error
-  // when one of them failed.
+  // when one of them failed, or does not end within minutes.
   virtual void synchronize(const Stream& stream) = 0;
   // Whether synchronize() would return at once. Error likewise.
   virtual bool idle(const Stream& stream) = 0;
+
+  // Records what launches() launches in the stream, without running it; null, and launches() is not called, where nothing would be
+  // gained (a CPU). Error when launches() waits, copies, or takes memory.
+  virtual std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) = 0;
 };
 
 // Memory of this process; kernels are done when their call returns.

@@ -1,16 +1,11 @@
 #include "generate/decoder.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
 
 namespace riverrun::generate {
-
-namespace {
-constexpr Index kPromptRows = 256;  // of prompts in one block, beside one row of every slot
-}
 
 // A text on its way. All but the last of the ids that the model has not read are read without logits; the last one is
 // read together with those of other texts, and the next token is drawn.
@@ -31,7 +26,7 @@ struct Decoder::Slot {
 
 Decoder::Decoder(const model::Model& model, const Settings& settings, TokenBytes token_bytes, Index slots, Stream stream)
     : model_(model), settings_(settings), token_bytes_(std::move(token_bytes)), stream_(stream), slots_(slots),
-      capacity_(slots + kPromptRows) {
+      slot_states_(slots), capacity_(slots + kPromptRows) {
   RR_CHECK(slots >= 1, slots, " texts at once");
   RR_CHECK(settings.end.max_tokens >= 1, "texts of ", settings.end.max_tokens, " tokens");
   check(settings.sampling);
@@ -60,76 +55,132 @@ Index Decoder::writing() const {
 }
 
 void Decoder::fill_slots() {
-  for (auto& slot : slots_) {
-    if (slot != nullptr || queue_.empty()) continue;
-    slot = std::make_unique<Slot>(std::move(queue_.front()), settings_.end);
+  for (std::size_t i = 0; i < slots_.size() && !queue_.empty(); ++i) {
+    if (slots_[i] != nullptr) continue;
+    slots_[i] = std::make_unique<Slot>(std::move(queue_.front()), settings_.end);
     queue_.pop_front();
-    slot->task.state = model::to_device(model_, std::move(slot->task.state), stream_);
+    model::move_state(model_, slots_[i]->task.state, slot_states_[i], stream_);
+    slots_[i]->task.state.reset();
+  }
+}
+
+// The last texts go into the first free slots.
+void Decoder::close_gaps() {
+  std::size_t end = slots_.size();
+  for (std::size_t i = 0; i < end; ++i) {
+    if (slots_[i] != nullptr) continue;
+    while (end > i + 1 && slots_[end - 1] == nullptr) --end;
+    if (--end == i) return;
+    model::move_state(model_, slot_states_[end], slot_states_[i], stream_);
+    slots_[i] = std::move(slots_[end]);
   }
 }
 
 // First the rows whose logits are wanted, one per slot, then parts of prompts, as many as there is room for.
 void Decoder::choose_rows() {
   drawing_.clear(), ids_.clear(), segments_.clear(), states_.clear();
-  const auto add_rows = [this](Slot& slot, Index count) {
+  const auto add_rows = [this](std::size_t at, Index count) {
+    Slot& slot = *slots_[at];
     const Index begin = std::ssize(ids_);
     ids_.insert(ids_.end(), slot.unread.begin() + slot.read, slot.unread.begin() + slot.read + count);
     segments_.push_back({begin, begin + count});
-    states_.push_back(slot.task.state.get());
+    states_.push_back(slot_states_[at].get());
     slot.read += count;
   };
-  for (auto& slot : slots_) {
-    if (slot == nullptr || slot->left() != 1) continue;
-    add_rows(*slot, 1);
-    drawing_.push_back(slot.get());
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i] == nullptr || slots_[i]->left() != 1) continue;
+    add_rows(i, 1);
+    drawing_.push_back(slots_[i].get());
   }
-  for (auto& slot : slots_) {
-    if (slot == nullptr || slot->left() <= 1) continue;
-    const Index count = std::min(slot->left() - 1, capacity_ - std::ssize(ids_));
-    if (count > 0) add_rows(*slot, count);
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    if (slots_[i] == nullptr || slots_[i]->left() <= 1) continue;
+    const Index count = std::min(slots_[i]->left() - 1, capacity_ - std::ssize(ids_));
+    if (count > 0) add_rows(i, count);
   }
+}
+
+void Decoder::prepare() {
+  Device& device = model_.device();
+  const Index V = model_.config().vocab;
+  workspace_ = model_.make_workspace(capacity_, stream_, kernels::Phase::decode);
+  logits_ = Array<float>(slots() * V, device);
+  if (device.kind() != DeviceKind::cpu && !settings_.sampling.greedy()) host_logits_ = Array<float>(slots() * V, device, Memory::shared);
+  largest_ = Array<TokenId>(slots(), device, Memory::shared);
+  banned_ = Array<TokenId>(std::ssize(settings_.banned), device, Memory::shared);
+  std::ranges::copy(settings_.banned, banned_.data());
+  if (settings_.sampling.penalises()) {
+    const Index most = slots() * std::min(V, settings_.end.max_tokens);
+    penalty_begin_ = Array<Index>(slots() + 1, device, Memory::shared);
+    penalised_ = Array<TokenId>(most, device, Memory::shared);
+    penalties_ = Array<float>(most, device, Memory::shared);
+  }
+  steps_ = std::make_unique<BatchSteps>(model_, *workspace_, [this](Index rows) { read_out(rows); }, stream_);
+}
+
+void Decoder::list_penalties() {
+  if (penalty_begin_.size() == 0) return;
+  Index at = 0;
+  for (std::size_t row = 0; row < drawing_.size(); ++row) {
+    penalty_begin_[static_cast<Index>(row)] = at;
+    drawing_[row]->occurrences.list_penalties(settings_.sampling, penalised_.data() + at, penalties_.data() + at);
+    at += drawing_[row]->occurrences.size();
+  }
+  penalty_begin_[std::ssize(drawing_)] = at;
+}
+
+// From the last layer of the first rows to the tokens that draw() needs.
+void Decoder::read_out(Index rows) {
+  model_.logits(*workspace_, 0, rows, logits_.data());
+  model_.pick_largest(*workspace_, {rows, model_.config().vocab, logits_.data(), banned_.size(), banned_.data(), penalty_begin_.data(),
+                                    penalised_.data(), penalties_.data(), largest_.data()});
 }
 
 void Decoder::run_block() {
-  if (workspace_ == nullptr) {
-    workspace_ = model_.make_workspace(capacity_, stream_, kernels::Phase::decode);
-    logits_ = Array<float>(slots() * model_.config().vocab, model_.device(), Memory::shared);
+  if (workspace_ == nullptr) prepare();
+  list_penalties();
+  const Index rows = std::ssize(drawing_);
+  if (drawing_.size() == ids_.size()) {
+    steps_->launch(ids_, states_);
+  } else {
+    model_.start(*workspace_, ids_, segments_);
+    model::run_layers(model_, *workspace_, states_);
+    if (rows > 0) read_out(rows);
   }
-  model_.start(*workspace_, ids_, segments_);
-  model::run_layers(model_, *workspace_, states_);
-  if (!drawing_.empty()) model_.logits(*workspace_, 0, std::ssize(drawing_), logits_.data());
+  const Index bytes = rows * model_.config().vocab * Index{sizeof(float)};
+  if (host_logits_.size() > 0) model_.device().copy(host_logits_.data(), logits_.data(), bytes, stream_);
   stream_.synchronize();
 }
 
-void Decoder::draw(Slot& slot, std::span<float> logits) {
-  for (const TokenId id : settings_.banned) logits[id] = -std::numeric_limits<float>::infinity();
-  slot.occurrences.penalise(settings_.sampling, logits);
+void Decoder::draw(Slot& slot, Index row) {
+  const Index V = model_.config().vocab;
+  const Array<float>& logits = host_logits_.size() > 0 ? host_logits_ : logits_;
   const Index position = std::ssize(slot.end.tokens());
-  const TokenId token = slot.sampler.draw(logits, settings_.sampling, slot.task.draws.uniform(position));
+  const TokenId token = slot.sampler.draw(logits.span().subspan(static_cast<std::size_t>(row * V), static_cast<std::size_t>(V)), largest_[row],
+                                          settings_.sampling, slot.task.draws.uniform(position));
   if (token < 0) {
     slot.finite = false;
     return;
   }
   const std::string bytes = token_bytes_(token);
   slot.end.add(token, bytes);
-  slot.occurrences.add(token, counts_as_repetition(bytes), settings_.sampling.decay);
+  if (settings_.sampling.penalises()) slot.occurrences.add(token, counts_as_repetition(bytes), settings_.sampling.decay);
   slot.unread = {token};
   slot.read = 0;
 }
 
 void Decoder::step(std::vector<Text>& finished) {
   fill_slots();
+  close_gaps();
   choose_rows();
   if (ids_.empty()) return;
   run_block();
-  const Index V = model_.config().vocab;
-  stream_.pool->run(std::ssize(drawing_), [&](Index at, int) {
-    draw(*drawing_[at], logits_.span().subspan(static_cast<std::size_t>(at * V), static_cast<std::size_t>(V)));
-  });
-  for (auto& slot : slots_) {
+  stream_.pool->run(std::ssize(drawing_), [&](Index row, int) { draw(*drawing_[row], row); });
+  for (std::size_t i = 0; i < slots_.size(); ++i) {
+    auto& slot = slots_[i];
     if (slot == nullptr || !slot->done()) continue;
     finished.push_back({slot->task.number, slot->end.tokens(), std::string(slot->end.text()), slot->end.reason(), slot->finite});
     slot.reset();
+    if (model_.device().kind() == DeviceKind::cpu) slot_states_[i].reset();
   }
 }
 

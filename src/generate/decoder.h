@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "generate/batch_steps.h"
 #include "generate/random.h"
 #include "generate/sampling.h"
 #include "generate/text_end.h"
@@ -41,6 +42,9 @@ struct Text {
   bool finite = true;  // false: a logit came out NaN or infinite, and the text is what was written until then
 };
 
+// Rows of prompts in a step, beside one row of every slot.
+inline constexpr Index kPromptRows = 256;
+
 class Decoder {
  public:
   // Bytes that a token stands for. Called from several threads at once.
@@ -61,9 +65,13 @@ class Decoder {
  private:
   struct Slot;
   void fill_slots();
+  void close_gaps();
   void choose_rows();
+  void prepare();
+  void list_penalties();
+  void read_out(Index rows);
   void run_block();
-  void draw(Slot& slot, std::span<float> logits);
+  void draw(Slot& slot, Index row);
 
   const model::Model& model_;
   const Settings& settings_;
@@ -71,9 +79,20 @@ class Decoder {
   Stream stream_;
   std::deque<Task> queue_;
   std::vector<std::unique_ptr<Slot>> slots_;  // null: free
+  // What the text of each slot has come to. On a GPU they keep their memory, so that a batch of n texts, which have the first n
+  // slots, has the same states whenever it comes.
+  std::vector<std::unique_ptr<model::State>> slot_states_;
   std::unique_ptr<model::Workspace> workspace_;
+  std::unique_ptr<BatchSteps> steps_;
   Index capacity_;
-  Array<float> logits_;  // [slots, V]
+  Array<float> logits_;       // [slots, V]
+  Array<float> host_logits_;  // the same, where they are sampled from and the host does not reach the device's memory
+  Array<TokenId> largest_;    // [slots]
+  Array<TokenId> banned_;
+  // Of row m: [penalty_begin_[m], penalty_begin_[m + 1]); empty when there are no penalties.
+  Array<Index> penalty_begin_;
+  Array<TokenId> penalised_;
+  Array<float> penalties_;
 
   // The block of the step.
   std::vector<Slot*> drawing_;  // row i of the block is the last token that slot i knows

@@ -8,22 +8,6 @@
 
 namespace riverrun::generate {
 
-namespace {
-
-// The largest logit and where it is first; -1 when a logit is NaN or +infinity, or all are minus infinity.
-TokenId find_largest(std::span<const float> logits) {
-  float largest = -std::numeric_limits<float>::infinity();
-  TokenId at = -1;
-  bool sound = true;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    sound &= logits[i] < std::numeric_limits<float>::infinity();  // false for NaN
-    if (logits[i] > largest) largest = logits[i], at = static_cast<TokenId>(i);
-  }
-  return sound ? at : -1;
-}
-
-}  // namespace
-
 void check(const Sampling& s) {
   RR_CHECK_INPUT(s.temperature >= 0 && s.temperature <= 100, "--temperature ", s.temperature, " is not between 0 and 100");
   RR_CHECK_INPUT(s.top_p >= 0 && s.top_p <= 1, "--top-p ", s.top_p, " is not between 0 and 1");
@@ -33,8 +17,8 @@ void check(const Sampling& s) {
   RR_CHECK_INPUT(s.decay >= 0 && s.decay <= 1, "--penalty-decay ", s.decay, " is not between 0 and 1");
 }
 
-void Occurrences::penalise(const Sampling& s, std::span<float> logits) const {
-  for (const auto& [token, count] : count_) logits[token] -= static_cast<float>(s.presence + count * s.frequency);
+void Occurrences::list_penalties(const Sampling& s, TokenId* tokens, float* penalties) const {
+  for (const auto& [token, count] : count_) *tokens++ = token, *penalties++ = static_cast<float>(s.presence + count * s.frequency);
 }
 
 void Occurrences::add(TokenId token, bool counts, double decay) {
@@ -69,8 +53,7 @@ void Sampler::sort_down_to(double mass, Index most) {
   }
 }
 
-TokenId Sampler::draw(std::span<const float> logits, const Sampling& s, double uniform) {
-  const TokenId largest = find_largest(logits);
+TokenId Sampler::draw(std::span<const float> logits, TokenId largest, const Sampling& s, double uniform) {
   if (largest < 0 || s.greedy()) return largest;
   candidates_.clear();
   double sum = 0;

@@ -27,6 +27,7 @@ struct Sampling {
   Index top_k = 0;         // 0: all
   double presence = 0, frequency = 0, decay = 0.996;  // penalties of tokens that came before
 
+  bool penalises() const { return presence != 0 || frequency != 0; }
   bool greedy() const { return temperature == 0 || top_p == 0 || top_k == 1; }
 };
 
@@ -36,8 +37,9 @@ void check(const Sampling& sampling);
 // How often each token of one text came, with older ones counting less.
 class Occurrences {
  public:
-  // Subtracts the penalties from logits [V].
-  void penalise(const Sampling& sampling, std::span<float> logits) const;
+  Index size() const { return std::ssize(count_); }
+  // What each token that came is to be charged, in any order: size() of them.
+  void list_penalties(const Sampling& sampling, TokenId* tokens, float* penalties) const;
   // `counts`: false for tokens that count 0.
   void add(TokenId token, bool counts, double decay);
 
@@ -51,9 +53,9 @@ bool counts_as_repetition(std::string_view text);
 // Draws tokens; keeps its memory from one to the next. Not for several threads at once.
 class Sampler {
  public:
-  // The token for `uniform` in [0, 1), or -1 when a logit is NaN or +infinity, or none is left. Logits of minus infinity
-  // can not come.
-  TokenId draw(std::span<const float> logits, const Sampling& sampling, double uniform);
+  // The token for `uniform` in [0, 1); logits of minus infinity can not come. `largest` is the token that kernels::PickLargest
+  // gives for the logits, and so is the result where that is -1, and when sampling is greedy: then no logits are needed.
+  TokenId draw(std::span<const float> logits, TokenId largest, const Sampling& sampling, double uniform);
 
  private:
   struct Candidate {

@@ -56,7 +56,13 @@ class Model {
 
   // Takes in a block: ids [M], each below config().vocab, M at most the capacity; the segments cover [0, M). Both
   // are copied, the ids from the host's memory.
-  virtual void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const = 0;
+  virtual void take_in(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const = 0;
+  // What the first layer starts from.
+  virtual void embed_block(Workspace& workspace) const = 0;
+  void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const {
+    take_in(workspace, ids, segments);
+    embed_block(workspace);
+  }
 
   // Pointers are per segment, in the order of start(): null in means that nothing came before (zeros; RWKV-4: no past),
   // null out means not wanted. In and out may be the same memory.
@@ -80,6 +86,8 @@ class Model {
   virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
   // Logits of the token after each of rows [first, first + rows): `logits` [rows, V], fp32. Needs a head.
   virtual void logits(Workspace& workspace, Index first, Index rows, float* logits) const = 0;
+  // The token that kernels::PickLargest gives for each row of logits; all that `args` points to is memory of device().
+  virtual void pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const = 0;
   // Natural-log probability of targets[i] (in the host's memory) after row first + i. Needs a head.
   virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
 
@@ -116,8 +124,9 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
 // and receives what comes after it.
 void run_layers(const Model& model, Workspace& workspace, std::span<State* const> states);
 
-// The state in the memory that steps reach fastest, to be used by them alone from now on.
-std::unique_ptr<State> to_device(const Model& model, std::unique_ptr<State> state, Stream stream);
+// Moves a state to where steps reach it fastest, to be used by them alone from now on: on a GPU its values, into the device
+// memory that `to` keeps from the first time on; else `to` takes it over.
+void move_state(const Model& model, std::unique_ptr<State>& from, std::unique_ptr<State>& to, Stream stream);
 
 // What can be said from names and shapes, without reading the weights.
 Config read_config(const checkpoint::Checkpoint& file);

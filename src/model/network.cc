@@ -57,13 +57,17 @@ void Network::finish_load(WeightLoader& load) {
   weight_bytes_ = load.bytes();
 }
 
-void Network::start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const {
+void Network::take_in(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const {
   auto& ws = shared(workspace);
   const Index M = static_cast<Index>(ids.size());
   RR_CHECK(M <= ws.capacity && !segments.empty() && segments.back().end == M, "a block of ", M, " tokens");
   device().copy(ws.ids.data(), ids.data(), std::ssize(ids) * Index{sizeof(TokenId)}, ws.stream);
   ws.segments.assign(segments.begin(), segments.end());
-  embed(ws, M, ws.ids.data(), ws.x.data());
+}
+
+void Network::embed_block(Workspace& workspace) const {
+  auto& ws = shared(workspace);
+  embed(ws, ws.rows(), ws.ids.data(), ws.x.data());
 }
 
 void Network::first_layer_row(Workspace& workspace, TokenId id, float* row) const {
@@ -90,6 +94,10 @@ void Network::logits(Workspace& workspace, Index first, Index rows, float* out) 
   RR_CHECK(head_ != nullptr, "logits without a head");
   final_norm(ws, first, rows, ws.mix[0].data(), precision_);
   kernels_.matmul({rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none, 0, ws.phase}, ws.stream);
+}
+
+void Network::pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const {
+  kernels_.pick_largest(args, shared(workspace).stream);
 }
 
 void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {

@@ -60,11 +60,13 @@ class NetworkWorkspace : public Workspace {
 class Network : public Model {
  public:
   Index weight_bytes() const final { return weight_bytes_; }
-  void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override;
+  void take_in(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const final;
+  void embed_block(Workspace& workspace) const override;
   void first_layer_row(Workspace& workspace, TokenId id, float* row) const final;
   void residual(Workspace& workspace, Index first, Index rows, float* out) const final;
   void hidden(Workspace& workspace, Index first, Index rows, float* out) const final;
   void logits(Workspace& workspace, Index first, Index rows, float* out) const final;
+  void pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const final;
   void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const final;
 
  protected:

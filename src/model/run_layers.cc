@@ -23,12 +23,14 @@ void run_layers(const Model& model, Workspace& workspace, std::span<State* const
   }
 }
 
-std::unique_ptr<State> to_device(const Model& model, std::unique_ptr<State> state, Stream stream) {
-  if (model.device().kind() == DeviceKind::cpu) return state;
-  auto there = std::make_unique<State>(model.make_state(Memory::device));
-  const auto values = state->values();
-  model.device().copy(there->values().data(), values.data(), static_cast<Index>(values.size_bytes()), stream);
-  return there;
+void move_state(const Model& model, std::unique_ptr<State>& from, std::unique_ptr<State>& to, Stream stream) {
+  if (model.device().kind() == DeviceKind::cpu) {
+    to = std::move(from);
+    return;
+  }
+  if (to == nullptr) to = std::make_unique<State>(model.make_state(Memory::device));
+  const auto values = from->values();
+  model.device().copy(to->values().data(), values.data(), static_cast<Index>(values.size_bytes()), stream);
 }
 
 }  // namespace riverrun::model

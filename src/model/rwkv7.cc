@@ -72,8 +72,8 @@ class Rwkv7 : public Network {
     return std::make_unique<Rwkv7Workspace>(config_, capacity, precision_, stream, phase);
   }
 
-  void start(Workspace& workspace, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
-    Network::start(workspace, ids, segments);
+  void embed_block(Workspace& workspace) const override {
+    Network::embed_block(workspace);
     if (deep()) embed_operands(self(workspace), self(workspace).embedded);
   }
 

@@ -9,12 +9,22 @@
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "generate/random.h"
+#include "kernels/table.h"
 
 namespace riverrun::generate {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+TokenId draw(Sampler& sampler, std::vector<float> logits, const Sampling& sampling, double uniform) {
+  TokenId largest = -77;
+  ThreadPool pool(1);
+  kernels::find_backend("reference").pick_largest({1, std::ssize(logits), logits.data(), 0, nullptr, nullptr, nullptr, nullptr, &largest},
+                                                  host_stream(pool));
+  return sampler.draw(logits, largest, sampling, uniform);
+}
 
 // The 99.9 % point of chi-square (Wilson and Hilferty).
 double chi_square_limit(double degrees) {
@@ -32,8 +42,9 @@ TEST(Sampling, DrawsFromTheDistributionOfThePackage) {
     SCOPED_TRACE(test["temperature"].dump() + " " + test["top_p"].dump() + " " + test["top_k"].dump());
     std::vector<int> seen(p.size());
     Sampler sampler;
+    const auto largest = static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
     const Draws draws(1, document_key("chi-square"), 0);
-    for (Index i = 0; i < kDraws; ++i) ++seen.at(sampler.draw(logits, sampling, draws.uniform(i)));
+    for (Index i = 0; i < kDraws; ++i) ++seen.at(sampler.draw(logits, largest, sampling, draws.uniform(i)));
     double chi_square = 0, degrees = -1, rare_expected = 0, rare_seen = 0;
     const auto add = [&](double expected, double found) {
       chi_square += (found - expected) * (found - expected) / expected;
@@ -63,7 +74,7 @@ TEST(Sampling, FindsTheCutoffInALargeFlatVocabulary) {
   const Draws draws(1, document_key("flat"), 0);
   const float median = 32768e-6f;
   double lowest = kInfinity;
-  for (Index i = 0; i < 300; ++i) lowest = std::min<double>(lowest, logits[sampler.draw(logits, {.temperature = 1, .top_p = 0.5}, draws.uniform(i))]);
+  for (Index i = 0; i < 300; ++i) lowest = std::min<double>(lowest, logits[draw(sampler, logits, {.temperature = 1, .top_p = 0.5}, draws.uniform(i))]);
   EXPECT_GT(lowest, median - 0.02);
   EXPECT_LT(lowest, median + 0.02);
 }
@@ -73,8 +84,8 @@ TEST(Sampling, KeepsTiesOfTopPButNotMoreThanTopK) {
   Sampler sampler;
   std::vector<int> p(5), k(5);
   for (int i = 0; i < 300; ++i) {
-    ++p[sampler.draw(logits, {.temperature = 1, .top_p = 0.1}, i / 300.0)];
-    ++k[sampler.draw(logits, {.temperature = 1, .top_p = 1, .top_k = 2}, i / 300.0)];
+    ++p[draw(sampler, logits, {.temperature = 1, .top_p = 0.1}, i / 300.0)];
+    ++k[draw(sampler, logits, {.temperature = 1, .top_p = 1, .top_k = 2}, i / 300.0)];
   }
   EXPECT_EQ(p, (std::vector<int>{0, 100, 100, 100, 0}));
   EXPECT_EQ(k, (std::vector<int>{0, 150, 150, 0, 0}));
@@ -83,7 +94,7 @@ TEST(Sampling, KeepsTiesOfTopPButNotMoreThanTopK) {
 TEST(Sampling, GreedyTakesTheFirstOfTheLargest) {
   Sampler sampler;
   for (const Sampling greedy : {Sampling{.temperature = 0}, Sampling{.temperature = 1, .top_p = 0}, Sampling{.temperature = 1, .top_k = 1}}) {
-    EXPECT_EQ(sampler.draw(std::vector<float>{1, 5, 5, -kInfinity}, greedy, 0.99), 1);
+    EXPECT_EQ(draw(sampler, {1, 5, 5, -kInfinity}, greedy, 0.99), 1);
   }
 }
 
@@ -92,19 +103,19 @@ TEST(Sampling, RefusesWhatIsNoDistribution) {
   const float nan = std::numeric_limits<float>::quiet_NaN();
   for (const double temperature : {0.0, 1.0}) {
     const Sampling sampling{.temperature = temperature};
-    EXPECT_EQ(sampler.draw(std::vector<float>{1, nan, 2}, sampling, 0.5), -1);
-    EXPECT_EQ(sampler.draw(std::vector<float>{nan}, sampling, 0.5), -1);
-    EXPECT_EQ(sampler.draw(std::vector<float>{1, kInfinity}, sampling, 0.5), -1);
-    EXPECT_EQ(sampler.draw(std::vector<float>{-kInfinity, -kInfinity}, sampling, 0.5), -1);
-    EXPECT_EQ(sampler.draw(std::vector<float>{-kInfinity, -3}, sampling, 0.5), 1);
+    EXPECT_EQ(draw(sampler, {1, nan, 2}, sampling, 0.5), -1);
+    EXPECT_EQ(draw(sampler, {nan}, sampling, 0.5), -1);
+    EXPECT_EQ(draw(sampler, {1, kInfinity}, sampling, 0.5), -1);
+    EXPECT_EQ(draw(sampler, {-kInfinity, -kInfinity}, sampling, 0.5), -1);
+    EXPECT_EQ(draw(sampler, {-kInfinity, -3}, sampling, 0.5), 1);
   }
 }
 
 TEST(Sampling, ExtremeDrawsStayInside) {
   Sampler sampler;
   const std::vector<float> logits = {0, 0, 0, -kInfinity};
-  EXPECT_EQ(sampler.draw(logits, {.temperature = 1}, 0.0), 0);
-  EXPECT_EQ(sampler.draw(logits, {.temperature = 1}, std::nextafter(1.0, 0.0)), 2);
+  EXPECT_EQ(draw(sampler, logits, {.temperature = 1}, 0.0), 0);
+  EXPECT_EQ(draw(sampler, logits, {.temperature = 1}, std::nextafter(1.0, 0.0)), 2);
 }
 
 TEST(Sampling, SettingsOutOfRangeAreNamed) {
@@ -126,7 +137,11 @@ TEST(Occurrences, CountDecayAndPayPresence) {
   occurrences.add(4, false, 0.5);  // counts 0, but was there
   occurrences.add(3, true, 0.5);   // 1 * 0.5 * 0.5 + 1
   std::vector<float> logits(6, 10.0f);
-  occurrences.penalise({.presence = 2, .frequency = 4}, logits);
+  ASSERT_EQ(occurrences.size(), 2);
+  TokenId tokens[2];
+  float penalties[2];
+  occurrences.list_penalties({.presence = 2, .frequency = 4}, tokens, penalties);
+  for (int i = 0; i < 2; ++i) logits[tokens[i]] -= penalties[i];
   EXPECT_EQ(logits, (std::vector<float>{10, 10, 10, 10 - 2 - 4 * 1.25f, 8, 10}));
 }
 

@@ -56,6 +56,25 @@ TEST(CudaOrder, Recurrences) {
   }
 }
 
+// The bans of a row are in place before its penalties, and both before the choice.
+TEST(CudaOrder, Picks) {
+  Threads pool(1);
+  constexpr Index kV = 700;
+  const std::vector<TokenId> banned = {3, 698, 512}, penalised = {0, 3, 511, 699, 1, 513};
+  const std::vector<Index> begin = {0, 4, 6};
+  expect_same_in_every_order(
+      [&] {
+        auto logits = Random(8).normals(2 * kV);
+        std::vector<TokenId> tokens(2, -77);
+        const std::vector<float> penalties = {1, 2, -40, 3, 4, -50};
+        table().pick_largest({2, kV, logits.data(), std::ssize(banned), banned.data(), begin.data(), penalised.data(), penalties.data(), tokens.data()},
+                             pool);
+        EXPECT_EQ(tokens, (std::vector<TokenId>{511, 513}));
+        return logits;
+      },
+      "pick");
+}
+
 TEST(CudaOrder, Products) {
   Threads pool(1);
   for (const DType type : {DType::f32, DType::bf16, DType::f16}) {

@@ -21,10 +21,11 @@ class ForgetfulModel : public model::Model {
   std::unique_ptr<model::Workspace> make_workspace(Index capacity, Stream stream, Phase phase) const override {
     return model_.make_workspace(capacity, stream, phase);
   }
-  void start(model::Workspace& ws, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
+  void take_in(model::Workspace& ws, std::span<const TokenId> ids, std::span<const kernels::Segment> segments) const override {
     nothing_.assign(segments.size(), nullptr);
-    model_.start(ws, ids, segments);
+    model_.take_in(ws, ids, segments);
   }
+  void embed_block(model::Workspace& ws) const override { model_.embed_block(ws); }
   void mix_time(model::Workspace& ws, Index layer, In rows, Out next) const override {
     model_.mix_time(ws, layer, lost(Loss::time_row, layer) ? nothing_.data() : rows, next);
   }
@@ -44,6 +45,7 @@ class ForgetfulModel : public model::Model {
   void residual(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.residual(ws, first, rows, out); }
   void hidden(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.hidden(ws, first, rows, out); }
   void logits(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.logits(ws, first, rows, out); }
+  void pick_largest(model::Workspace& ws, const kernels::PickLargestArgs& args) const override { model_.pick_largest(ws, args); }
   void log_probs(model::Workspace& ws, Index first, std::span<const TokenId> targets, float* out) const override {
     model_.log_probs(ws, first, targets, out);
   }

@@ -18,9 +18,24 @@ using namespace kernels;
 
 const KernelTable* g_real = nullptr;
 
+using Work = std::vector<std::function<void(Stream)>>;
+
 // Launched and not yet run.
 struct Order {
-  std::vector<std::function<void(Stream)>> work;
+  Work work;
+  bool recording = false;
+};
+
+class DeferredRecording final : public Recording {
+ public:
+  explicit DeferredRecording(Work work) : work_(std::move(work)) {}
+  void run(const Stream& stream) override {
+    Work& work = static_cast<Order*>(stream.order)->work;
+    work.insert(work.end(), work_.begin(), work_.end());
+  }
+
+ private:
+  Work work_;
 };
 
 // Device memory is handed out once and never again, so that whoever holds on to it for too long finds NaNs.
@@ -67,6 +82,7 @@ class DeferredDevice final : public Device {
     reachable([&] { std::memcpy(to, from, static_cast<std::size_t>(bytes)); });
   }
   void synchronize(const Stream& stream) override {
+    RR_CHECK(!order_of(stream).recording, "a wait in launches that are recorded");
     const auto work = std::exchange(order_of(stream).work, {});
     const std::scoped_lock lock(mutex_);
     reachable([&] {
@@ -75,6 +91,14 @@ class DeferredDevice final : public Device {
   }
 
   bool idle(const Stream& stream) override { return order_of(stream).work.empty(); }
+  std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
+    Order& order = order_of(stream);
+    const auto before = std::exchange(order.work, {});
+    order.recording = true;
+    launches();
+    order.recording = false;
+    return std::make_unique<DeferredRecording>(std::exchange(order.work, before));
+  }
 
   static Order& order_of(const Stream& stream) {
     RR_CHECK(stream.order != nullptr, "a stream without an order");
@@ -195,7 +219,7 @@ const KernelTable& deferred(const KernelTable& real) {
   using T = KernelTable;
   defer_all<&T::matmul, &T::layer_norm, &T::embed, &T::shift_mix, &T::dynamic_mix, &T::gate, &T::gate_add, &T::token_matrix,
             &T::wkv4, &T::wkv6_decay, &T::wkv6, &T::wkv6_readout, &T::wkv7_inputs, &T::wkv7, &T::wkv7_readout, &T::log_prob,
-            &T::sum_rows>(table);
+            &T::pick_largest, &T::sum_rows>(table);
   return table;
 }
 

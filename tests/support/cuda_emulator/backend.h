@@ -5,7 +5,7 @@
 
 namespace riverrun::cuda_emulator {
 
-// "cuda_emulated": kernels/cuda with memory of the host and streams of the CPU.
+// "cuda_emulated": kernels/cuda on the device of device.h; on streams without an order, too.
 const kernels::KernelTable& table();
 
 }  // namespace riverrun::cuda_emulator

@@ -1,5 +1,5 @@
 // What the sources of kernels/cuda use of CUDA's header of this name, on the emulator. A launch is over when
-// it returns.
+// it returns, unless its stream records it.
 #pragma once
 
 #include <cmath>
@@ -25,7 +25,7 @@ struct alignas(16) float4 {
   float x, y, z, w;
 };
 
-using cudaStream_t = void*;
+using cudaStream_t = riverrun::cuda_emulator::EmulatedStream*;
 enum cudaError_t { cudaSuccess };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
 struct cudaLaunchAttribute {};
@@ -48,14 +48,22 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   struct Job {
     void (*kernel)(Params...);
     std::tuple<std::decay_t<Params>...> args;
-  } const job = {kernel, {std::forward<Args>(args)...}};
+  };
+  const Job job = {kernel, {std::forward<Args>(args)...}};
   static_assert(sizeof job.args <= 4096, "CUDA takes 4 KiB of parameters");
   const auto body = [](const void* at) {
     const auto& of = *static_cast<const Job*>(at);
     std::apply(of.kernel, of.args);
   };
-  riverrun::cuda_emulator::run(config->gridDim, config->blockDim, config->dynamicSmemBytes, body, &job,
-                               reinterpret_cast<const void*>(kernel));
+  const auto start = [body, config = *config](const Job& at) {
+    riverrun::cuda_emulator::run(config.gridDim, config.blockDim, config.dynamicSmemBytes, body, &at,
+                                 reinterpret_cast<const void*>(at.kernel));
+  };
+  if (config->stream != nullptr && config->stream->recording) {
+    config->stream->launches.push_back([start, job] { start(job); });
+  } else {
+    start(job);
+  }
   return cudaSuccess;
 }
 

@@ -10,6 +10,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <vector>
 
 struct uint3 {
   unsigned x, y, z;
@@ -33,6 +35,13 @@ void set_order(Order order);  // of this thread's launches from now on
 // memory, the kernel's own object included, than every GPU has, or than it has unasked and `kernel` was allowed.
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void* job), const void* job, const void* kernel = nullptr);
 void allow_shared(const void* kernel, std::size_t bytes);  // dynamic shared memory, from now on, in this thread's launches
+
+// What a cudaStream_t points to; null: a stream whose launches are never recorded. While it records, launches are kept instead
+// of run.
+struct EmulatedStream {
+  bool recording = false;
+  std::vector<std::function<void()>> launches;
+};
 
 // For the threads of a kernel. What lanes of a warp hand to each other is at most kExchangeBytes each; the
 // result of exchange() holds what lane i gave at i * kExchangeBytes, until this lane's next exchange.

@@ -22,6 +22,8 @@ using transport::Transport;
 constexpr Index kMostSlots = 64;  // answers written at once, per rank
 constexpr Index kMostStateBytes = Index{1} << 30;
 
+Index texts_at_once(const model::StateShape& state) { return std::clamp<Index>(kMostStateBytes / state.bytes(), 1, kMostSlots); }
+
 // The part of the prompt with the question in its place.
 std::vector<TokenId> prompt_of(const TextRules& rules, const std::string& question) {
   const std::string place = "{question}";
@@ -54,7 +56,7 @@ class AskRun {
   AskRun(const Asking& asking, Transport& transport)
       : asking_(asking), transport_(transport), pool_(asking.machine.threads), stream_(asking.model.device(), pool_),
         decoder_(asking.model, asking.rules.settings(), asking.rules.token_bytes(),
-                 std::clamp<Index>(kMostStateBytes / asking.model.state_shape().bytes(), 1, kMostSlots), stream_) {}
+                 texts_at_once(asking.model.state_shape()), stream_) {}
 
   int run() {
     if (transport_.rank() == 0) open_answers();
@@ -159,7 +161,11 @@ Asking::Asking(const CorpusJob& given, const Prepared& prepared, const std::vect
 
 // Its ranks never call note_stop_signals(): what is not answered is asked again, and reading the documents was the work.
 int ask(const CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
-  return run_on_ranks(job, argc, argv, [&](const Prepared& prepared) -> RankBody {
+  const auto use = [](const model::StateShape& state) {
+    const Index texts = texts_at_once(state);
+    return model::Use{.texts = texts, .text_rows = texts + generate::kPromptRows};
+  };
+  return run_on_ranks(job, argc, argv, use, [&](const Prepared& prepared) -> RankBody {
     const auto asking = std::make_shared<const Asking>(job, prepared, questions);
     return [asking](Transport& transport) { return AskRun(*asking, transport).run(); };
   });

@@ -47,17 +47,16 @@ text::Corpus read_corpus(const PlanOptions& options, const model::Config& config
 void print_line(const char* name, const std::string& value) { std::printf("  %-26s %s\n", name, value.c_str()); }
 std::string mebibytes(Index bytes) { char text[32]; std::snprintf(text, sizeof text, "%.1f MiB", double(bytes) / 1048576); return text; }
 
-// Weights lie in every GPU's own memory; a tenth is left to the driver, to cuBLAS and to pieces too small to use.
-void print_gpu(double gibibytes, const plan::Forecast& forecast, const model::Cost& cost, Index B) {
-  const auto room = static_cast<Index>(0.9 * gibibytes * 1073741824);
-  const Index fixed = forecast.memory_per_rank - B * cost.activation_bytes;
+// A twentieth is left to the driver. Carries are in the host's memory.
+void print_gpu(double gibibytes, const model::DeviceMemory& memory, Index B) {
+  const auto room = static_cast<Index>(0.95 * gibibytes * 1073741824);
   constexpr Index kChunk = plan::Options{}.chunk_tokens;
-  const Index most = (room - fixed) / cost.activation_bytes / kChunk * kChunk;
+  const Index fixed = memory.total(0), most = (room - fixed) * 32 / 33 / memory.reading_token / kChunk * kChunk;
   char name[40];
   std::snprintf(name, sizeof name, "a GPU of %g GiB", gibibytes);
-  print_line(name, room < fixed ? concat("too small: weights and carries take ", mebibytes(fixed), ", and ", mebibytes(room), " are to be had")
-                  : most < B    ? concat("needs smaller blocks: at most --block-tokens ", most)
-                                : concat("fits; blocks may have up to ", most, " tokens"));
+  print_line(name, most < kChunk ? concat("too small: weights and libraries take ", mebibytes(fixed), ", and ", mebibytes(room), " are to be had")
+                  : most < B     ? concat("needs smaller blocks: at most --block-tokens ", most)
+                                 : concat("fits, with ", mebibytes(memory.total(B)), "; blocks may have up to ", most, " tokens"));
 }
 
 void print_blocks(const plan::Plan& plan) {
@@ -120,7 +119,9 @@ int run_plan(int argc, const char* const* argv) {
   plan_options.block_tokens = B;
   plan_options.cost.layers = config.layers;
   const plan::Plan plan = plan::make_plan(lengths, plan_options);
-  const model::Cost cost = model::estimate_cost(config, config.weights, model::parse_weights(common.weights, config.weights));
+  const DType weights = model::parse_weights(common.weights, config.weights);
+  model::Cost cost = model::estimate_cost(config, config.weights, weights);
+  if (options.job != "score") cost.weight_bytes -= cost.head_bytes;  // it is not loaded
   const model::StateShape state = model::state_shape(config);
   const plan::Machine machine{config.layers, config.channels, state.layer_floats() * Index{sizeof(float)},
                               cost.layer_flops + (options.job == "score" ? cost.head_flops : 0), cost.state_flops,
@@ -136,7 +137,11 @@ int run_plan(int argc, const char* const* argv) {
                                          mebibytes(forecast.bytes_sent), " travel between ranks"));
   print_line("memory per rank", concat(mebibytes(forecast.memory_per_rank), ", of which ", mebibytes(cost.weight_bytes),
                                        " are weights, one copy for all ranks of a node"));
-  if (options.gpu_gib > 0) print_gpu(options.gpu_gib, forecast, cost, B);
+  if (options.gpu_gib > 0) {
+    const bool scores = options.job == "score";
+    const model::Use use{.block_tokens = B, .means = !scores, .scores = scores};
+    print_gpu(options.gpu_gib, model::device_memory(config, config.weights, weights, scores, use), B);
+  }
   print_line("output file", mebibytes(output::payload_bytes(make_file_spec(options.job, request, false, config, corpus, nullptr))));
   std::printf("\nforecast, at %.0f GFLOP/s in products, %.0f in the recurrence, %.0f us per hop\n", options.gflops,
               options.state_gflops, options.hop_microseconds);

@@ -56,7 +56,8 @@ BenchModel::BenchModel(const BenchOptions& options, const kernels::KernelTable& 
 }
 
 std::unique_ptr<model::Model> BenchModel::load(const BenchOptions& options, bool need_head, WeightStorage& storage) const {
-  const model::LoadOptions load{options.precision, need_head, "", options.weights, &storage};
+  const auto use = [&](const model::StateShape&) { return model::Use{.block_tokens = std::min(options.block_tokens, options.tokens)}; };
+  const model::LoadOptions load{options.precision, need_head, "", options.weights, &storage, use};
   if (!options.model.empty()) return model::load_model(options.model, kernels, stream, load);
   const TemporaryFile file(".safetensors");
   if (launched_rank() == 0) log_info("making random weights: ", name);

@@ -5,11 +5,24 @@
 #include "core/stop.h"
 #include "jobs/run/corpus_run.h"
 #include "jobs/run/on_ranks.h"
+#include "jobs/texts/text_writer.h"
 
 namespace riverrun::jobs {
 
+namespace {
+
+// What a rank does with the model; the longest document, which may make blocks smaller, is not known yet.
+model::Use use_of(const CorpusJob& job, const model::StateShape& state) {
+  model::Use use{.block_tokens = choose_block_tokens(job.options.block_tokens, 0), .means = job.request.sums(), .scores = job.request.scores};
+  if (job.writing) use.texts = TextWriter::texts_at_once(state), use.text_rows = use.texts + generate::kPromptRows;
+  return use;
+}
+
+}  // namespace
+
 int run_corpus_job(CorpusJob job, int argc, const char* const* argv) {
-  return run_on_ranks(job, argc, argv, [&job](const Prepared& prepared) -> RankBody {
+  const auto use = [&job](const model::StateShape& state) { return use_of(job, state); };
+  return run_on_ranks(job, argc, argv, use, [&job](const Prepared& prepared) -> RankBody {
     if (job.settle) job.settle(job, prepared.model.config());
     std::shared_ptr<const Writing> writing;  // null for a job that writes no texts
     if (job.writing) {

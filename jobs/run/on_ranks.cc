@@ -10,7 +10,8 @@
 
 namespace riverrun::jobs {
 
-int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const std::function<RankBody(const Prepared&)>& settle) {
+int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const UseOf& use,
+                 const std::function<RankBody(const Prepared&)>& settle) {
   exit_on_stop_signals();
   const CorpusJobOptions& options = job.options;
   const Machine machine = prepare_machine(options);
@@ -20,6 +21,12 @@ int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const 
   const OwnStream stream(*kernels.device, pool);
   const RunRecord record(options, argc, argv);
   const bool need_head = job.request.scores || job.writing;
+  const bool processes = runs_processes(machine.transport);
+  const auto use_of_process = [&](const model::StateShape& state) {
+    model::Use all = use(state);
+    if (!processes) all.ranks = options.ranks;
+    return all;
+  };
 
   std::unique_ptr<model::Model> model;
   std::optional<Prepared> prepared;
@@ -27,7 +34,7 @@ int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const 
   NodeModelArgs node{.share = parse_share_weights(options.share_weights), .device = kernels.device->kind(), .identity = "",
                      .load = [&](WeightStorage& storage) {
                        return model::load_model(options.model, kernels, stream,
-                                                {options.precision, need_head, options.initial_state, options.weights, &storage});
+                                                {options.precision, need_head, options.initial_state, options.weights, &storage, use_of_process});
                      },
                      .checksum = [&] { return checksum_of_files(weight_files(options), pool); },
                      .settle = [&](const model::Model& loaded) {
@@ -40,7 +47,6 @@ int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const 
     if (!options.output.empty()) lock.emplace(options.output);
   };
   // Ranks that are threads share what is loaded before they start; ranks that are processes need MPI to agree on who packs.
-  const bool processes = runs_processes(machine.transport);
   if (processes) {
     node.identity = identity_of(options);
   } else {

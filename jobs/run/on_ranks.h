@@ -26,9 +26,13 @@ struct Prepared {
 // What a rank runs; gives its exit code. Ranks that are threads call one copy of it side by side.
 using RankBody = std::function<int(transport::Transport& transport)>;
 
+// What one rank does with a model of that state, as far as memory goes.
+using UseOf = std::function<model::Use(const model::StateShape& state)>;
+
 // `settle` is called once in each process and decides what depends on the model; it gives what each rank then runs. Until a rank
 // calls note_stop_signals() there is nothing to lose: a signal ends the process. Returns what transport::run_ranks() returns, and
 // with MPI nothing that can fail may follow it. Throws what is wrong with the options, the model or the output.
-int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const std::function<RankBody(const Prepared& prepared)>& settle);
+int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const UseOf& use,
+                 const std::function<RankBody(const Prepared& prepared)>& settle);
 
 }  // namespace riverrun::jobs

@@ -127,11 +127,6 @@ class Gpu final : public Device {
     await(stream, "a copy");
   }
   void synchronize(const Stream& stream) override { await(stream, "launched work"); }
-
-  std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
-    use();
-    return capture_graph(stream, launches);
-  }
   bool idle(const Stream& stream) override {
     const cudaError_t error = cudaStreamQuery(native(stream));
     if (error == cudaErrorNotReady) {
@@ -140,6 +135,11 @@ class Gpu final : public Device {
     }
     check(error, "the GPU's work");
     return true;
+  }
+
+  std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
+    use();
+    return capture_graph(stream, launches);
   }
 
  private:

@@ -119,14 +119,20 @@ StateShape head_state_shape(const Config& config) {
 }
 
 Cost make_cost(const Config& config, DType operand, DType weights, const LayerCost& layer) {
+  constexpr Index kOuterVectors = 4;  // weight and bias of ln0 and ln_out
   const double L = static_cast<double>(config.layers), table = static_cast<double>(config.channels) * config.vocab;
+  const double head = config.has_head ? table : 0;
   Cost cost;
   cost.layer_flops = 2 * L * layer.matrix_elements;
   cost.state_flops = L * layer.state_flops;
   cost.head_flops = 2 * table;
-  cost.weight_bytes = static_cast<Index>(L * (layer.matrix_elements - layer.small_elements) + table) * size_of(weights) +
+  cost.head_bytes = static_cast<Index>(head) * size_of(weights);
+  cost.weight_bytes = static_cast<Index>(L * (layer.matrix_elements - layer.small_elements) + head) * size_of(weights) +
                       static_cast<Index>(L * layer.small_elements) * size_of(operand) +
-                      static_cast<Index>(L * layer.table_elements + table) * size_of(config.weights);
+                      static_cast<Index>(L * layer.table_elements + table) * size_of(config.weights) +
+                      static_cast<Index>(L * layer.vector_elements + kOuterVectors * config.channels) * Index{sizeof(float)};
+  // In 16 bits the function is taken of the sums in fp32.
+  cost.product_bytes = size_of(operand) == 2 ? layer.inner_width * Index{sizeof(float)} : 0;
   cost.activation_bytes = layer.float_width * Index{sizeof(float)} + layer.operand_width * size_of(operand);
   return cost;
 }

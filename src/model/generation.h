@@ -50,6 +50,8 @@ struct LayerCost {
   Index operand_width;        // numbers of the operand type per token in the workspace
   double table_elements = 0;  // of what is looked up by token
   double small_elements = 0;  // of matrix_elements: what keeps the operand type when weights are int8
+  double vector_elements = 0; // fp32: norms, lerps, biases
+  Index inner_width = 0;      // of operand_width: the row that products with a function write
 };
 Cost make_cost(const Config& config, DType operand, DType weights, const LayerCost& layer);
 

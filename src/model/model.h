@@ -13,6 +13,7 @@
 // A Model is read-only once loaded and may be used by several rank-threads at once, each with a Workspace of its own.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -22,6 +23,7 @@
 #include "kernels/segment.h"
 #include "kernels/table.h"
 #include "model/config.h"
+#include "model/device_memory.h"
 #include "model/state.h"
 
 namespace riverrun::model {
@@ -113,10 +115,13 @@ struct LoadOptions {
   std::string initial_state;       // a file of blocks.l.att.time_state tensors; empty: the checkpoint's own, if any
   std::string weights = "auto";    // "auto": as precision says; "int8": the large matrices as integers (kernels/matmul.h)
   WeightStorage* storage = &private_weights();  // of matrices and tables; a filled one must have been filled by such a load
+  // What the process will do with the model: where memory is the device's own, it is refused when it will not fit. Null: only load it.
+  std::function<Use(const StateShape&)> use = nullptr;
 };
 
 // Reads and packs the weights of a checkpoint of any known generation for `kernels`. InputError when tensors are
-// missing, misshapen or unknown, when a head is needed but not there, or the precision or weights cannot be had on this machine.
+// missing, misshapen or unknown, when a head is needed but not there, when the precision or weights cannot be had on this machine,
+// or when its device has too little memory.
 std::unique_ptr<Model> load_model(const std::string& path, const kernels::KernelTable& kernels, Stream stream,
                                   const LoadOptions& options);
 
@@ -135,7 +140,8 @@ StateShape state_shape(const Config& config);
 // Work and memory of a model, for forecasts.
 struct Cost {
   double layer_flops, state_flops, head_flops;  // for one token: products of all layers; recurrences; the head
-  Index weight_bytes, activation_bytes;         // all weights, the large matrices as `weights`; activations of one token
+  Index weight_bytes, head_bytes;               // all weights, the large matrices as `weights`; the head among them, if there is one
+  Index activation_bytes, product_bytes;        // of one token: activations; what products on a GPU need for a moment
 };
 Cost estimate_cost(const Config& config, DType operand, DType weights);
 // The type of the large matrices that LoadOptions::weights asks for; InputError when it is none.

@@ -10,7 +10,6 @@ namespace riverrun::model {
 
 namespace {
 
-constexpr Index kLogitRows = 128;  // rows of logits held at once: 32 MiB for the World vocabulary
 constexpr std::size_t kMostMixes = 6;
 
 }  // namespace

@@ -23,6 +23,9 @@ struct Lora {
   Matrix down, up;
 };
 
+// Rows of logits held at once where they are scored: 32 MiB for the World vocabulary.
+inline constexpr Index kLogitRows = 128;
+
 // The activations that every generation has; a generation's own workspace adds to them through floats() and operands().
 class NetworkWorkspace : public Workspace {
  public:

@@ -66,10 +66,15 @@ DType choose_weights(const std::string& name, DType operand, const kernels::Kern
   return type;
 }
 
-void check_fits(Device& device, const Cost& cost, const std::string& path) {
+void check_fits(Device& device, const DeviceMemory& need, const Use& use, const std::string& path) {
+  if (device.kind() == DeviceKind::cpu) return;
   const Index left = device.free_bytes();
-  RR_CHECK_INPUT(cost.weight_bytes <= left, path, ": its weights take ", cost.weight_bytes >> 20, " MiB, but the device has ", left >> 20,
-                 " MiB left; use --precision bf16, a GPU with more memory, or --backend cpu");
+  const auto mebibytes = [](Index bytes) { return concat((bytes + (1 << 20) - 1) >> 20, " MiB"); };
+  RR_CHECK_INPUT(need.total(use.block_tokens) <= left, path, ": this job takes about ", mebibytes(need.total(use.block_tokens)),
+                 " of the GPU's memory, of which ", mebibytes(left), " are free: ", mebibytes(need.weights), " for weights, ",
+                 mebibytes(need.reading + need.reading_token * use.block_tokens), " for blocks of ", use.block_tokens, " tokens, ",
+                 mebibytes(need.writing), " for texts, the rest for libraries; use smaller --block-tokens, --precision bf16, a GPU with"
+                 " more memory, or --backend cpu");
 }
 
 }  // namespace
@@ -102,7 +107,8 @@ std::unique_ptr<Model> load_model(const std::string& path, const kernels::Kernel
   const auto initial = choose_initial_state(*file, generation, config, options.initial_state);
   const DType operand = choose_precision(options.precision, config, kernels);
   const DType weights = choose_weights(options.weights, operand, kernels);
-  check_fits(*stream.device, estimate_cost(config, operand, weights), path);
+  const Use use = options.use ? options.use(generation.state_shape(config)) : Use{};
+  check_fits(*stream.device, device_memory(config, operand, weights, options.need_head, use), use, path);
   return generation.load({*file, config, kernels, stream, operand, weights,
                           options.need_head, initial ? &*initial : nullptr, *options.storage});
 }

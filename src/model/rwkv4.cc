@@ -106,6 +106,8 @@ Cost rwkv4_cost(const Config& c, DType operand, DType weights) {
   layer.state_flops = 30 * D;  // four exponentials and a division per channel
   layer.float_width = 5 * c.channels;
   layer.operand_width = kLerps * c.channels + c.ffn;
+  layer.inner_width = c.ffn;
+  layer.vector_elements = 11 * D;
   return make_cost(c, operand, weights, layer);
 }
 

@@ -145,6 +145,8 @@ Cost rwkv5_cost(const Config& c, DType operand, DType weights) {
   layer.state_flops = 7 * D * c.head_size;
   layer.float_width = (gate ? 6 : 5) * c.channels;
   layer.operand_width = (gate ? kLerps : kG) * c.channels + c.ffn;
+  layer.inner_width = c.ffn;
+  layer.vector_elements = (gate ? 14 : 13) * D;
   return make_cost(c, operand, weights, layer);
 }
 

@@ -153,7 +153,9 @@ Cost rwkv6_cost(const Config& c, DType operand, DType weights) {
   layer.matrix_elements = 6 * D * D + 2 * D * F + layer.small_elements;
   layer.state_flops = 7 * D * c.head_size;
   layer.float_width = 8 * c.channels;
-  layer.operand_width = kLerps * c.channels + inner_width(c);
+  layer.inner_width = inner_width(c);
+  layer.operand_width = kLerps * c.channels + layer.inner_width;
+  layer.vector_elements = 16 * D;
   return make_cost(c, operand, weights, layer);
 }
 

@@ -31,19 +31,23 @@ Index rwkv7_inner_width(const Config& c) {
 }
 
 Cost rwkv7_cost(const Config& c, DType operand, DType weights) {
-  const double D = c.channels, F = c.ffn, ranks = c.rank_decay + c.rank_rate + c.rank_value + c.rank_gate;
+  const double D = c.channels, F = c.ffn, later = 1 - 1.0 / c.layers;  // the share of layers that are not the first
+  const double ranks = c.rank_decay + c.rank_rate + later * c.rank_value + c.rank_gate;
   const Index R = c.rank_embed;
   LayerCost layer;
   layer.small_elements = 2 * D * ranks;
   layer.state_flops = 9 * D * c.head_size;
   layer.float_width = 11 * c.channels;
-  layer.operand_width = 6 * c.channels + rwkv7_inner_width(c);
+  layer.inner_width = rwkv7_inner_width(c);
+  layer.operand_width = 6 * c.channels + layer.inner_width;
+  layer.vector_elements = (18 + later) * D;
   if (R > 0) {
     const double square = static_cast<double>(R) * R;
     layer.small_elements += D * square + R * (D + F);
     layer.table_elements = square * c.vocab;
     layer.float_width += R * R + R + 2 * c.ffn;
     layer.operand_width += c.channels;
+    layer.vector_elements += D + F;
   }
   layer.matrix_elements = 4 * D * D + 2 * D * F + layer.small_elements;
   return make_cost(c, operand, weights, layer);

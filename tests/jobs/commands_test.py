@@ -105,11 +105,11 @@ class PlanTest(JobTest):
             out = self.plan("--tokens", 10**8, "--block-tokens", block, "--gpu-memory", gibibytes)
             return re.search(rf"a GPU of {gibibytes} GiB +(.*)", out)[1]
 
-        self.assertIn("too small: weights and carries take ", gpu(0.0001, 64))
-        most = int(re.search(r"at most --block-tokens (\d+)", gpu(0.125, 2**20))[1])
+        self.assertIn("too small: weights and libraries take ", gpu(0.01, 64))
+        most = int(re.search(r"at most --block-tokens (\d+)", gpu(0.5, 2**20))[1])
         self.assertEqual(most % 16, 0)
-        self.assertIn(f"fits; blocks may have up to {most} tokens", gpu(0.125, most))
-        self.assertIn(f"at most --block-tokens {most}", gpu(0.125, most + 16))
+        self.assertRegex(gpu(0.5, most), rf"fits, with [\d.]+ MiB; blocks may have up to {most} tokens")
+        self.assertIn(f"at most --block-tokens {most}", gpu(0.5, most + 16))
 
     def blocks(self, out):
         """[(rank, number of the block before or None, [(document, first token, tokens)])]"""

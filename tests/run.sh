@@ -2,7 +2,8 @@
 # Builds riverrun from a fresh clone and runs its tests: first everything but the GPU tests in the release build,
 # then a chosen part under the address and undefined-behaviour sanitizers and under the thread sanitizer.
 #
-#   tests/run.sh            all of that
+#   tests/run.sh            all of that; under the address sanitizer, what takes in foreign bytes
+#   tests/run.sh --full     under the address sanitizer kernels, models and the ring as well: before a release, and after a change there
 #   tests/run.sh --quick    without the sanitizers
 #
 # The last line is "N passed, N failed" over all of it; the exit code is 0 only when nothing failed.
@@ -12,8 +13,8 @@ set -euo pipefail
 # of code that handles foreign bytes or shares memory between threads. Outside libraries are not instrumented, so
 # tests that start MPI are left to the release build.
 readonly release_without='gpu'
-readonly asan_targets=(tests/{core,text,checkpoint,plan,transport,kernels,model,generate,ring,output,fuzz}/all
-  checkpoint_file_test run_lock_test)
+readonly asan_targets=(tests/{core,text,checkpoint,transport,output,fuzz}/all checkpoint_file_test run_lock_test)
+readonly full_asan_targets=(tests/{plan,kernels,model,generate,ring}/all)
 readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
 # loops in a second precision, and the same programs once more as on another CPU.
@@ -35,9 +36,10 @@ export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "$# ${1-}" in
-  "0 ") sanitizers=yes ;;
+  "0 ") sanitizers=yes more_asan_targets=() ;;
+  "1 --full") sanitizers=yes more_asan_targets=("${full_asan_targets[@]}") ;;
   "1 --quick") sanitizers=no ;;
-  *) echo "usage: tests/run.sh [--quick]" >&2; exit 2 ;;
+  *) echo "usage: tests/run.sh [--quick | --full]" >&2; exit 2 ;;
 esac
 
 cores=$(nproc)
@@ -130,7 +132,7 @@ cmake --build --preset release -j "$cores"
 run_ctest release "$release_without"
 
 if [[ $sanitizers == yes ]]; then
-  sanitized asan "$asan_without" "$asan_not" "${asan_targets[@]}"
+  sanitized asan "$asan_without" "$asan_not" "${asan_targets[@]}" "${more_asan_targets[@]}"
   # Kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
   if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
   sanitized tsan "$tsan_without" "$tsan_not" "${tsan_targets[@]}"

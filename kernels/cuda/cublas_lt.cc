@@ -1,9 +1,6 @@
 #include "kernels/cuda/cublas_lt.h"
 
-#include <dlfcn.h>
-
-#include <string>
-
+#include "core/dynamic_library.h"
 #include "core/error.h"
 
 namespace riverrun::kernels::cuda {
@@ -14,22 +11,13 @@ namespace {
 #define RIVERRUN_LIBRARY(major) "libcublasLt.so." RIVERRUN_NAME_OF(major)
 constexpr const char* kLibrary = RIVERRUN_LIBRARY(CUBLAS_VER_MAJOR);
 
-// Where the loader looks, else where it was when this was built.
-void* open_library() {
-  if (void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL)) return library;
-  const std::string first = dlerror(), built_with = std::string(RIVERRUN_CUDA_LIBRARIES) + "/" + kLibrary;
-  if (void* const library = dlopen(built_with.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
-  throw InputError(concat("--backend cuda: cannot load ", kLibrary, ": ", first, "; ", dlerror(), "; install cuBLAS, or put its folder into LD_LIBRARY_PATH"));
-}
-
 template <class Function>
 void find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  RR_CHECK(function != nullptr, kLibrary, " has no ", name);
+  RR_CHECK(find_function(library, name, function), kLibrary, " has no ", name);
 }
 
 CublasLt load() {
-  void* const library = open_library();
+  void* const library = load_library(kLibrary, RIVERRUN_CUDA_LIBRARIES, "--backend cuda", "install cuBLAS, or put its folder into LD_LIBRARY_PATH");
   CublasLt lt;
   find(library, "cublasLtCreate", lt.create);
   find(library, "cublasLtGetStatusString", lt.status_string);

@@ -1,7 +1,6 @@
 #include "transport/nccl_library.h"
 
-#include <dlfcn.h>
-
+#include "core/dynamic_library.h"
 #include "core/error.h"
 
 namespace riverrun::transport {
@@ -10,26 +9,17 @@ namespace {
 
 constexpr const char* kLibrary = "libnccl.so.2";
 
-// Where the loader looks, else where it was when this was built.
-void* open_library() {
-  if (void* const library = dlopen(kLibrary, RTLD_NOW | RTLD_LOCAL)) return library;
-  const std::string first = dlerror(), built_with = std::string(RIVERRUN_NCCL_FOLDER) + "/" + kLibrary;
-  if (void* const library = dlopen(built_with.c_str(), RTLD_NOW | RTLD_LOCAL)) return library;
-  throw InputError(concat("--transport nccl: cannot load ", kLibrary, ": ", first, "; ", dlerror(),
-                          "; install NCCL, put its folder into LD_LIBRARY_PATH, or use --transport mpi"));
-}
-
 template <class Function>
 void find(void* library, const char* name, Function& function) {
-  function = reinterpret_cast<Function>(dlsym(library, name));
-  RR_CHECK_INPUT(function != nullptr, "--transport nccl: ", kLibrary, " has no ", name, "; install NCCL ",
+  RR_CHECK_INPUT(find_function(library, name, function), "--transport nccl: ", kLibrary, " has no ", name, "; install NCCL ",
                  nccl_version_text(NCCL_VERSION_CODE), " or later, or use --transport mpi");
 }
 
 }  // namespace
 
 NcclLibrary load_nccl() {
-  void* const library = open_library();
+  void* const library = load_library(kLibrary, RIVERRUN_NCCL_FOLDER, "--transport nccl",
+                                     "install NCCL, put its folder into LD_LIBRARY_PATH, or use --transport mpi");
   NcclLibrary nccl;
   find(library, "ncclGetVersion", nccl.get_version);
   find(library, "ncclGetErrorString", nccl.error_string);

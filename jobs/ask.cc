@@ -19,11 +19,6 @@ namespace {
 
 using transport::Transport;
 
-constexpr Index kMostSlots = 64;  // answers written at once, per rank
-constexpr Index kMostStateBytes = Index{1} << 30;
-
-Index texts_at_once(const model::StateShape& state) { return std::clamp<Index>(kMostStateBytes / state.bytes(), 1, kMostSlots); }
-
 // The part of the prompt with the question in its place.
 std::vector<TokenId> prompt_of(const TextRules& rules, const std::string& question) {
   const std::string place = "{question}";
@@ -162,8 +157,9 @@ Asking::Asking(const CorpusJob& given, const Prepared& prepared, const std::vect
 // Its ranks never call note_stop_signals(): what is not answered is asked again, and reading the documents was the work.
 int ask(const CorpusJob& job, const std::vector<std::string>& questions, int argc, const char* const* argv) {
   const auto use = [](const model::StateShape& state) {
-    const Index texts = texts_at_once(state);
-    return model::Use{.texts = texts, .text_rows = texts + generate::kPromptRows};
+    model::Use texts;
+    add_texts(texts, state);
+    return texts;
   };
   return run_on_ranks(job, argc, argv, use, [&](const Prepared& prepared) -> RankBody {
     const auto asking = std::make_shared<const Asking>(job, prepared, questions);

@@ -5,7 +5,7 @@
 #include "core/stop.h"
 #include "jobs/run/corpus_run.h"
 #include "jobs/run/on_ranks.h"
-#include "jobs/texts/text_writer.h"
+#include "jobs/texts/writing.h"
 
 namespace riverrun::jobs {
 
@@ -14,7 +14,7 @@ namespace {
 // What a rank does with the model; the longest document, which may make blocks smaller, is not known yet.
 model::Use use_of(const CorpusJob& job, const model::StateShape& state) {
   model::Use use{.block_tokens = choose_block_tokens(job.options.block_tokens, 0), .means = job.request.sums(), .scores = job.request.scores};
-  if (job.writing) use.texts = TextWriter::texts_at_once(state), use.text_rows = use.texts + generate::kPromptRows;
+  if (job.writing) add_texts(use, state);
   return use;
 }
 

@@ -10,8 +10,6 @@ namespace riverrun::jobs {
 
 namespace {
 
-constexpr Index kMostStateBytes = Index{1} << 30;  // of the states that wait to be written from, per rank
-constexpr Index kMostSlots = 64;                   // from there on a step is bound by arithmetic: more gain nothing
 constexpr Index kMostHeld = 1024;
 
 Index most_states(const model::StateShape& state) { return std::clamp<Index>(kMostStateBytes / state.bytes(), 1, kMostHeld); }
@@ -21,8 +19,6 @@ Index most_states(const model::StateShape& state) { return std::clamp<Index>(kMo
 TextWriter::TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Index ranks, Stream stream)
     : writing_(writing), documents_(documents), model_(model), ranks_(ranks), most_held_(most_states(model.state_shape())),
       decoder_(model, writing.settings(), writing.token_bytes(), texts_at_once(model.state_shape()), stream) {}
-
-Index TextWriter::texts_at_once(const model::StateShape& state) { return std::min(kMostSlots, most_states(state)); }
 
 bool TextWriter::wants(const plan::Slice& slice) const {
   return slice.last || (writing_.cuts().tokens > 0 && writing_.cuts().end_after(slice.first_token) == slice.first_token + slice.tokens);

@@ -30,8 +30,6 @@ class TextWriter final : public ring::Fork {
  public:
   // All must outlive it. `ranks`: how many write.
   TextWriter(const Writing& writing, const WritingDocuments& documents, const model::Model& model, Index ranks, Stream stream);
-  // How many texts a rank writes at once.
-  static Index texts_at_once(const model::StateShape& state);
 
   bool wants(const plan::Slice& slice) const override;
   void take(const plan::Slice& slice, std::unique_ptr<model::State> state) override;

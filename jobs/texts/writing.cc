@@ -41,7 +41,16 @@ std::vector<TokenId> reserved_ids(const text::Tokenizer& tokenizer, Index vocab,
   return reserved;
 }
 
+constexpr Index kMostTexts = 64;  // from there on a step is bound by arithmetic: more gain nothing
+
 }  // namespace
+
+Index texts_at_once(const model::StateShape& state) { return std::clamp<Index>(kMostStateBytes / state.bytes(), 1, kMostTexts); }
+
+void add_texts(model::Use& use, const model::StateShape& state) {
+  use.texts = texts_at_once(state);
+  use.text_rows = use.texts + generate::kPromptRows;
+}
 
 TextRules::TextRules(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path, Index vocab)
     : tokenizer_(open_tokenizer(model_path, tokenizer_path, vocab)), settings_(options.settings) {

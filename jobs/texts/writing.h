@@ -47,6 +47,12 @@ class TextRules {
   generate::Settings settings_;
 };
 
+// How many texts a rank writes at once: as many as gain anything, of states that leave memory for the rest.
+inline constexpr Index kMostStateBytes = Index{1} << 30;  // of the states that are written, or wait to be written from, per rank
+Index texts_at_once(const model::StateShape& state);
+// Adds what they take to what a rank does with a model of that state.
+void add_texts(model::Use& use, const model::StateShape& state);
+
 class Writing : public TextRules {
  public:
   // `start_token`: put before everything else; -1: none. InputError for prompts or options that do not go together.

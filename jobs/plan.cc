@@ -51,10 +51,10 @@ std::string mebibytes(Index bytes) { char text[32]; std::snprintf(text, sizeof t
 void print_gpu(double gibibytes, const model::DeviceMemory& memory, Index B) {
   const auto room = static_cast<Index>(0.95 * gibibytes * 1073741824);
   constexpr Index kChunk = plan::Options{}.chunk_tokens;
-  const Index fixed = memory.total(0), most = (room - fixed) * 32 / 33 / memory.reading_token / kChunk * kChunk;
+  const Index most = memory.block_tokens_in(room) / kChunk * kChunk;
   char name[40];
   std::snprintf(name, sizeof name, "a GPU of %g GiB", gibibytes);
-  print_line(name, most < kChunk ? concat("too small: weights and libraries take ", mebibytes(fixed), ", and ", mebibytes(room), " are to be had")
+  print_line(name, most < kChunk ? concat("too small: weights and libraries take ", mebibytes(memory.total(0)), ", and ", mebibytes(room), " are to be had")
                   : most < B     ? concat("needs smaller blocks: at most --block-tokens ", most)
                                  : concat("fits, with ", mebibytes(memory.total(B)), "; blocks may have up to ", most, " tokens"));
 }

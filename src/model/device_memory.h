@@ -29,6 +29,8 @@ struct DeviceMemory {
     const Index asked = weights + reading + reading_token * block_tokens + writing;
     return asked + asked / 32 + libraries;
   }
+  // How many tokens blocks may have for total() to be no more than that; below 0 when there is no room for the rest. Not when nothing is read.
+  Index block_tokens_in(Index room) const { return (room - total(0)) * 32 / 33 / reading_token; }
 };
 
 DeviceMemory device_memory(const Config& config, DType operand, DType weights, bool need_head, const Use& use);

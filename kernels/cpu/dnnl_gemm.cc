@@ -217,13 +217,13 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
   const auto whole = weights_of(n, k, type);
   const Blocking blocking = blocking_of(whole);
   const auto bytes = static_cast<Index>(whole.get_size());
-  const PackedLayout uncut = {bytes, n, bytes, n, false, blocking.text()};
+  const PackedLayout uncut = {bytes, n, bytes, false, blocking.text()};
   if (is_dense(blocking, n)) {
     const Index strip = std::min(n, kStripColumns);
     for (const Index columns : {strip, n % strip}) {
       if (columns != 0 && !is_dense(blocking_of(weights_of(columns, k, type)), columns)) return uncut;
     }
-    return {bytes, strip, strip * k * size_of(type), strip, true, concat("strips of ", strip)};
+    return {bytes, strip, strip * k * size_of(type), true, concat("strips of ", strip)};
   }
   const Index granule = blocking.column_block;
   if (granule == 1 || n <= granule) return uncut;
@@ -232,7 +232,7 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
       if (columns != 0 && blocking_of(weights_of(columns, k, type)) != blocking) return uncut;
     }
   }
-  return {bytes, granule, blocking.column_stride * size_of(type), n, false, blocking.text()};
+  return {bytes, granule, blocking.column_stride * size_of(type), false, blocking.text()};
 }
 
 Index packed_apart(const PackedLayout& layout, Index n, Index columns) {

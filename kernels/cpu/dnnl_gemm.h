@@ -38,7 +38,7 @@ const Gemm& find_gemm(const GemmShape& shape);
 
 // Where oneDNN wants W [n, k]: in blocks of `granule` columns (n itself when the layout cannot be cut), so
 // that columns [c, ...) start at byte c / granule * granule_bytes, for every c that is a multiple of the
-// granule. A product takes up to `most_columns` at once.
+// granule.
 //
 // Where it wants no blocks but [k, n], a granule is a strip of kStripColumns columns, [k, columns], the last
 // one what is left: a wide matrix would otherwise have its k in as many pages. A product takes one strip.
@@ -46,7 +46,6 @@ struct PackedLayout {
   Index bytes;
   Index granule;
   Index granule_bytes;
-  Index most_columns;
   bool plain;            // strips; else blocks
   std::string blocking;  // strides and inner blocks, in words: what tells layouts of the same size apart
 };

@@ -25,7 +25,7 @@ bool by_onednn() {
 }
 
 PackedLayout layout_of(Index rows, Index cols) {
-  PackedLayout layout = {ceil_div(rows, kInt8Block) * kInt8Block * cols, kInt8Block, kInt8Block * cols, 0, 0, "blocks"};
+  PackedLayout layout = {ceil_div(rows, kInt8Block) * kInt8Block * cols, kInt8Block, kInt8Block * cols, false, "blocks"};
   if (by_onednn()) layout = packed_layout(rows, cols, DType::i8);
   layout.bytes = ceil_div(layout.bytes, Index{sizeof(float)}) * Index{sizeof(float)};  // what follows is aligned
   return layout;

@@ -28,7 +28,7 @@ class CpuMatrix final : public PackedMatrix {
   }
 
   // What one product takes at most; the next begins at a multiple of the granule.
-  Index most_columns() const { return layout_.most_columns; }
+  Index most_columns() const { return plain() ? granule() : rows_; }
   // Whether a granule lies as [k, columns], without blocks.
   bool plain() const { return layout_.plain; }
 

@@ -47,7 +47,10 @@ if(RIVERRUN_CUDA)
   include(CheckLanguage)
   check_language(CUDA)
   find_package(CUDAToolkit QUIET)
-  if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND)
+  # Loaded when a product needs it; what is needed to build is its header.
+  find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
+  find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${CUDAToolkit_VERSION_MAJOR} HINTS ${CUDAToolkit_LIBRARY_DIR})
+  if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND AND CUBLASLT_INCLUDE_DIR)
     # Compute capabilities; a release takes all of them: -DCMAKE_CUDA_ARCHITECTURES="80;90;100;120".
     set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "Compute capabilities that CUDA kernels are compiled for")
     enable_language(CUDA)

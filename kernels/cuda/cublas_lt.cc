@@ -30,6 +30,7 @@ CublasLt load() {
   find(library, "cublasLtMatmulPreferenceDestroy", lt.preference_destroy);
   find(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set);
   find(library, "cublasLtMatmulAlgoGetHeuristic", lt.choose);
+  find(library, "cublasLtMatmulAlgoCheck", lt.check);
   find(library, "cublasLtMatmul", lt.multiply);
   return lt;
 }

@@ -11,7 +11,7 @@ __global__ void any_kernel() {}
 bool has_kernels_for_this_gpu() {
   cudaFuncAttributes attributes;
   const cudaError_t error = cudaFuncGetAttributes(&attributes, any_kernel);
-  if (error == cudaErrorNoKernelImageForDevice) {
+  if (error == cudaErrorNoKernelImageForDevice || error == cudaErrorInvalidDeviceFunction) {  // drivers say either
     (void)cudaGetLastError();  // it would be reported by the next launch
     return false;
   }

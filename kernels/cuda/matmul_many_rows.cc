@@ -1,9 +1,11 @@
 #include "kernels/cuda/matmul_many_rows.h"
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <span>
 #include <tuple>
 
 #include "kernels/cuda/apply_epilogue.h"
@@ -15,6 +17,8 @@ namespace riverrun::kernels::cuda {
 namespace {
 
 constexpr Index kRowsChosenFor = 2048;                // a large block; the choice holds for any other number
+constexpr Index kOtherRows[] = {1, 2, 15, 16, 65, 129, 1000, 8192};  // for which it is asked whether it does
+constexpr int kMostChoices = 16;
 constexpr std::size_t kNoWorkspace = 0;               // so that no sum is put together from parts, whatever M is
 constexpr std::uint32_t kAlignment = 16;              // bytes
 
@@ -84,6 +88,18 @@ struct Layouts {
   Layout w, x, y;
 };
 
+// Of kOtherRows, how many the algorithm takes.
+Index count_rows_taken(const cublasLtMatmulAlgo_t& algorithm, const Shape& shape) {
+  const Operation operation = make_operation();
+  return std::ranges::count_if(kOtherRows, [&](Index rows) {
+    const Layouts layouts(shape, rows);
+    cublasLtMatmulHeuristicResult_t result;
+    const cublasStatus_t status = cublas_lt().check(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(),
+                                                    layouts.y.get(), &algorithm, &result);
+    return status == CUBLAS_STATUS_SUCCESS && result.workspaceSize <= kNoWorkspace;
+  });
+}
+
 cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   const Operation operation = make_operation();
   const Layouts layouts(shape, kRowsChosenFor);
@@ -100,13 +116,17 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
                           CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES}) {
     set(what, kAlignment);
   }
-  cublasLtMatmulHeuristicResult_t result;
-  int found = 0;
+  cublasLtMatmulHeuristicResult_t found[kMostChoices];
+  int count = 0;
   check_lt(cublas_lt().choose(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
-                                       preference.get(), 1, &result, &found),
+                                       preference.get(), kMostChoices, found, &count),
         "a choice");
-  RR_CHECK(found == 1 && result.state == CUBLAS_STATUS_SUCCESS, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
-  return result.algo;
+  RR_CHECK(count > 0, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
+  // The first, which cuBLASLt holds for the fastest, of those that take the most numbers of rows: what takes 2,048 need not take 1.
+  const auto taken = [&](const cublasLtMatmulHeuristicResult_t& result) {
+    return result.state == CUBLAS_STATUS_SUCCESS ? count_rows_taken(result.algo, shape) : -1;
+  };
+  return std::ranges::max_element(std::span(found, static_cast<std::size_t>(count)), {}, taken)->algo;
 }
 
 const cublasLtMatmulAlgo_t& algorithm(const Shape& shape) {

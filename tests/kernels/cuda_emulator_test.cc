@@ -6,6 +6,7 @@
 #include <cstring>
 #include <vector>
 
+#include "cuda_emulator/cuda_emulated.h"
 #include "cuda_emulator/emulator.h"
 
 namespace riverrun::cuda_emulator {
@@ -108,6 +109,21 @@ TEST(CudaEmulator, LanesOfAWarpExchange) {
   for (const auto& out : results(exchange_numbers, true)) {
     for (unsigned i = 0; i < kThreads; ++i) EXPECT_EQ(out[i], 3.0f * static_cast<float>(i ^ 1u) + 300.0f);
   }
+}
+
+// 1 and one product: of 2^-23 when careful, else of 1.5 times half of that.
+void add_little(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  float sum[4] = {1, 1, 1, 1};
+  const bool first = threadIdx.x % 4 == 0;  // lanes that hold column 0 of the left operand, row 0 of the right one
+  const std::uint32_t left = as_bits(first ? job.careful ? 0x1p-11f : 0x1.8p-12f : 0.0f), right = as_bits(first ? 0x1p-12f : 0.0f);
+  multiply_tf32(sum, {left, left, 0, 0}, {right, 0});
+  (*job.out)[threadIdx.x] = sum[3];
+}
+
+TEST(CudaEmulator, TensorCoresCutOffInsteadOfRounding) {
+  for (const auto& out : results(add_little, true)) EXPECT_EQ(out[7], 1 + 0x1p-23f);
+  for (const auto& out : results(add_little, false)) EXPECT_EQ(out[7], 1);
 }
 
 void leave_early(const void*) {

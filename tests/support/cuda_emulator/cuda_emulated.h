@@ -1,7 +1,9 @@
 // What kernels/cuda/device.cuh gives by PTX on a GPU. Numbers of 16 bits are converted as the CPU backend
-// does it; a product of the tensor cores sums in fp64 and rounds once, so that the order inside it cannot
-// matter.
+// does it; a product of the tensor cores sums as those of compute capability 8.0 do, which cut off instead of rounding.
 #pragma once
+
+#include <algorithm>
+#include <bit>
 
 #include "core/types.h"
 #include "emulator.h"
@@ -19,6 +21,28 @@ inline std::uint32_t round_to_tf32(float value) {
 
 inline float tf32_value(std::uint32_t bits) { return as_float(bits & 0xffffe000u); }
 
+inline int exponent_of(double value) { return static_cast<int>(std::bit_cast<std::uint64_t>(value) >> 52 & 0x7ff) - 1023; }
+
+// Towards zero, to a multiple of 2^last. Infinity and the quiet NaN stay what they are.
+inline double cut_off(double value, int last) {
+  const int bits = last + 52 - exponent_of(value);
+  if (bits <= 0) return value;
+  return bits > 52 ? 0.0 : std::bit_cast<double>(std::bit_cast<std::uint64_t>(value) >> bits << bits);
+}
+
+// The sum so far and kCount exact products, as tensor cores were measured to add them (Fasi, Higham, Mikaitis, Pranesh: Numerical
+// behavior of NVIDIA tensor cores, PeerJ Computer Science 7:e330, 2021): all are shifted to the largest exponent and cut off one bit
+// behind fp32's last, and so is their sum behind its own last.
+template <std::size_t kCount>
+double add_products(double sum, const double (&products)[kCount]) {
+  int exponent = exponent_of(sum);
+  for (const double product : products) exponent = std::max(exponent, exponent_of(product));
+  const int last = exponent - 24;
+  double total = cut_off(sum, last);
+  for (const double product : products) total += cut_off(product, last);
+  return cut_off(total, exponent_of(total) - 23);
+}
+
 // d += a b with a [16, K], b [K, 8], d [16, 8], as mma.sync.m16n8kK spreads them over a warp. `element(bits,
 // i)` is number i of the packed ones in a register, of which a register holds `packed`.
 template <int K, int packed, class Element>
@@ -30,16 +54,21 @@ void multiply(float (&d)[4], const std::uint32_t (&a)[4], const std::uint32_t (&
   const std::byte* all = exchange(&mine, sizeof(mine));
   const auto of = [all](unsigned lane) { return reinterpret_cast<const Mine*>(all + lane * kExchangeBytes); };
   const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+  constexpr unsigned kAtOnce = K / 2;  // products that are added at once: registers 0 and 1 of a hold the first K / 2 columns of rows
+                                       // g and g + 8, registers 2 and 3 the others
   double sums[4] = {d[0], d[1], d[2], d[3]};
-  for (unsigned k = 0; k < K; ++k) {
-    // Registers 0 and 1 of a hold the first K / 2 columns of rows g and g + 8, registers 2 and 3 the others.
-    const unsigned half = k / (K / 2), at = k % (K / 2), holder = at / packed, i = at % packed;
-    const double upper = element(of(group * 4 + holder)->a[2 * half], i);
-    const double lower = element(of(group * 4 + holder)->a[2 * half + 1], i);
-    for (unsigned column = 0; column < 2; ++column) {
-      const double right = element(of((2 * pair + column) * 4 + holder)->b[half], i);
-      sums[column] += upper * right, sums[2 + column] += lower * right;
+  for (unsigned half = 0; half < 2; ++half) {
+    double products[4][kAtOnce];
+    for (unsigned k = 0; k < kAtOnce; ++k) {
+      const unsigned holder = k / packed, i = k % packed;
+      const double upper = element(of(group * 4 + holder)->a[2 * half], i);
+      const double lower = element(of(group * 4 + holder)->a[2 * half + 1], i);
+      for (unsigned column = 0; column < 2; ++column) {
+        const double right = element(of((2 * pair + column) * 4 + holder)->b[half], i);
+        products[column][k] = upper * right, products[2 + column][k] = lower * right;
+      }
     }
+    for (int i = 0; i < 4; ++i) sums[i] = add_products(sums[i], products[i]);
   }
   for (int i = 0; i < 4; ++i) d[i] = static_cast<float>(sums[i]);
 }

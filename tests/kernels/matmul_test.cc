@@ -84,7 +84,7 @@ TEST_P(MatmulTest, AgreesWithTheReferenceForEveryWidth) {
     if (!table.multiplies(type)) continue;
     for (const Index N : {1, 31, 32, 64, 65, 127, 192, 1100}) {
       for (const Index K : {1, 2, 7, 32, 33, 130}) {
-        if (!emulated(GetParam()) || N < 1000 || K == 33) compare(table, Problem(5, N, K, type), 2);
+        if (!of_cuda(GetParam()) || N < 1000 || K == 33) compare(table, Problem(5, N, K, type), 2);
       }
     }
     compare(table, Problem(70, 1100, 33, type), 2);  // several slabs with a rest, several panels with a rest
@@ -101,7 +101,7 @@ TEST_P(MatmulTest, DecodeAgreesWithTheReference) {
     for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {31, 8}, {65, 9}, {300, 130}, {1100, 33}}) {
       for (const Index M : {1, 2, 5}) compare(table, Problem(M, N, K, type, Phase::decode), 2);
     }
-    if (!emulated(GetParam())) compare(table, Problem(18, 1300, 33, type, Phase::decode), 2);  // several slabs and panels, with rests
+    if (!of_cuda(GetParam())) compare(table, Problem(18, 1300, 33, type, Phase::decode), 2);  // several slabs and panels, with rests
   }
 }
 
@@ -110,7 +110,7 @@ TEST_P(MatmulTest, DecodeRowsHaveTheSameBitsForAnyHeightThreadsAndStride) {
   for (const DType type : {DType::f32, DType::bf16}) {
     if (!table.multiplies(type)) continue;
     for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1300, 33}, {65, 9}}) {
-      if (emulated(GetParam()) && N > 1000) continue;
+      if (of_cuda(GetParam()) && N > 1000) continue;
       const Problem all(70, N, K, type, Phase::decode);
       const auto expected = all.run(table, DType::f32, Epilogue::silu, 1);
       for (const auto& [M, threads, stride] : {std::tuple<Index, int, Index>{1, 1, 0}, {1, 3, K + 1}, {2, 1, 0}, {3, 2, 5 * K}, {17, 3, 0}, {70, 3, K + 1}}) {
@@ -131,9 +131,10 @@ TEST_P(MatmulTest, RowsApartHaveTheBitsOfDenseRows) {
     if (!table.multiplies(type)) continue;
     for (const Index M : {0, 1, 2, 16, 64, 70, 150}) {
       for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1100, 33}, {1, 7}}) {
+        if (by_cublas(GetParam()) && N == 96) continue;  // it takes only rows at aligned addresses, and has other ways for other distances
         const Problem problem(M, N, K, type);
         for (const auto epilogue : kEpilogues) {
-          if (emulated(GetParam()) && (epilogue != Epilogue::add || M > 70)) continue;
+          if (of_cuda(GetParam()) && (epilogue != Epilogue::add || M > 70)) continue;
           const auto dense = problem.run(table, DType::f32, epilogue, 1);
           for (const Index stride : {K, K + 1, 5 * K}) {
             EXPECT_TRUE(same_bits(problem.run(table, DType::f32, epilogue, 3, stride), dense))

@@ -157,13 +157,14 @@ TEST_P(NormTest, EmbedAgreesWithTheReference) {
   }
   Threads pool(1);
   const TokenId outside = 50;
+  const std::vector<float> ones(static_cast<std::size_t>(V), 1.0f);
   const float one[1] = {1};
   float x;
-  if (emulated(GetParam())) {  // a GPU throws nothing: it keeps to the table and spoils the row
-    table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool);
+  if (of_cuda(GetParam())) {  // a GPU throws nothing: it keeps to the table and spoils the row
+    table.embed({1, 1, V, &outside, ones.data(), DType::f32, one, one, kEps, &x}, pool);
     EXPECT_TRUE(std::isnan(x));
   } else {
-    EXPECT_THROW(table.embed({1, 1, V, &outside, one, DType::f32, one, one, kEps, &x}, pool), Error);
+    EXPECT_THROW(table.embed({1, 1, V, &outside, ones.data(), DType::f32, one, one, kEps, &x}, pool), Error);
   }
 }
 
@@ -182,7 +183,11 @@ TEST_P(NormTest, EmbedWithoutANormCopies) {
       for (const TokenId id : ids) {
         for (Index d = 0; d < D; ++d) expected.push_back(rows[id * D + d]);
       }
-      EXPECT_TRUE(same_bits(x.values(), expected)) << "D " << D << ", " << name_of(type);
+      auto found = x.values();
+      for (std::size_t i = 0; i < found.size(); ++i) {
+        if (std::isnan(found[i]) && std::isnan(expected[i])) found[i] = expected[i];  // whichever NaN
+      }
+      EXPECT_TRUE(same_bits(found, expected)) << "D " << D << ", " << name_of(type);
     }
   }
 }

@@ -1,17 +1,24 @@
 #include "support.h"
 
+#include <cstdlib>
+
+#include "core/error.h"
+#include "mirrored.h"
+#include "tests/support/backends.h"
 #if RIVERRUN_WITH_CPU_KERNELS
 #include <hwy/targets.h>
-#endif
-#if RIVERRUN_WITH_CUDA_EMULATOR
-#include "cuda_emulator/backend.h"
 #endif
 
 namespace riverrun::kernels {
 
 void PrintTo(const Variant& variant, std::ostream* out) { *out << variant.name; }
 
+namespace {
+const char* mirrored_backend() { return std::getenv("RIVERRUN_TEST_MIRRORED"); }
+}  // namespace
+
 std::vector<Variant> fast_variants() {
+  if (const char* const backend = mirrored_backend()) return {{backend, backend, Variant::Target::mirrored}};
   std::vector<Variant> variants;
 #if RIVERRUN_WITH_CPU_KERNELS
   variants.push_back({"cpu", "cpu", Variant::Target::any});
@@ -28,11 +35,17 @@ std::vector<Variant> fast_variants() {
 
 std::vector<Variant> all_variants() {
   auto variants = fast_variants();
+  if (mirrored_backend() != nullptr) return variants;
   variants.insert(variants.begin(), {"reference", "reference", Variant::Target::any});
   return variants;
 }
 
 const KernelTable& select(const Variant& variant) {
+  if (variant.target == Variant::Target::mirrored) {
+    const KernelTable* const table = test::backend(variant.backend);
+    RR_CHECK_INPUT(table != nullptr, "RIVERRUN_TEST_MIRRORED: ", variant.backend, " is not in this build");
+    return mirrored(*table);
+  }
 #if RIVERRUN_WITH_CUDA_EMULATOR
   if (variant.target == Variant::Target::emulated) return cuda_emulator::table();
 #endif

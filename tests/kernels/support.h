@@ -21,24 +21,30 @@ inline constexpr float kNaN = std::numeric_limits<float>::quiet_NaN();
 inline constexpr double kRoundoff = 0x1p-24;  // of fp32: half the distance from 1 to the next number
 
 // A backend, for the CPU with one of the instruction sets it is compiled for; "cuda_emulated": the CUDA
-// kernels, run by tests/support/cuda_emulator.
+// kernels, run by tests/support/cuda_emulator; mirrored: a backend that runs on a device's own memory (mirrored.h).
 struct Variant {
   const char* name;
   const char* backend;
-  enum class Target { any, avx2, portable, emulated } target;
+  enum class Target { any, avx2, portable, emulated, mirrored } target;
 };
 void PrintTo(const Variant& variant, std::ostream* out);
 
-std::vector<Variant> all_variants();   // of this build and machine, the reference first
+// Of this build and machine, the reference first; with RIVERRUN_TEST_MIRRORED=cuda or cuda_emulated in the environment that
+// backend alone, mirrored.
+std::vector<Variant> all_variants();
 std::vector<Variant> fast_variants();  // without the reference
 
-// Emulated kernels take their time: tests of many shapes leave some of them out.
-inline bool emulated(const Variant& variant) { return variant.target == Variant::Target::emulated; }
+// The CUDA kernels. Emulated they take their time: tests of many shapes leave some of them out.
+inline bool of_cuda(const Variant& variant) {
+  return variant.target == Variant::Target::emulated || variant.target == Variant::Target::mirrored;
+}
+// On a GPU products in prefill are cuBLAS's.
+inline bool by_cublas(const Variant& variant) { return std::string(variant.backend) == "cuda"; }
 
 // Where 40 tokens of a recurrence may be cut. CUDA's chunks of 16 are counted from a segment's first row, and what is
 // shorter is computed token by token: it wants whole chunks in front of a cut and one or more behind.
 inline std::vector<Index> cuts_of_40(const Variant& variant) {
-  return emulated(variant) ? std::vector<Index>{0, 16, 40} : std::vector<Index>{0, 1, 15, 16, 17, 39, 40};
+  return of_cuda(variant) ? std::vector<Index>{0, 16, 40} : std::vector<Index>{0, 1, 15, 16, 17, 39, 40};
 }
 
 // Selects the variant's instruction set for this process and returns its table.

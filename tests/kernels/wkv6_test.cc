@@ -31,7 +31,7 @@ TEST_P(Wkv6Test, AgreesWithTheReference) {
         for (const Index M : {0, 1, 2, 65}) check(M, 3, N, 2);
       }
       for (const Index N : {1, 4, 20, 48, 96}) check(9, 2, N, 2);
-      check(emulated(GetParam()) ? 100 : 700, 1, 64, 3);
+      check(of_cuda(GetParam()) ? 100 : 700, 1, 64, 3);
     }
   }
 }
@@ -111,7 +111,7 @@ TEST_P(Wkv6Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
 // With a decay this close to 1 and nothing written, the state must still be there after hundreds of tokens.
 TEST_P(Wkv6Test, LongMemoryIsKept) {
   const auto& table = select(GetParam());
-  const Index M = emulated(GetParam()) ? 200 : 1000, N = 64;
+  const Index M = of_cuda(GetParam()) ? 200 : 1000, N = 64;
   Wkv6Problem problem(M, 1, N, Decay::long_memory, 51);
   for (auto* data : {&problem.k, &problem.v}) std::fill(data->begin(), data->end(), 0.0f);
   std::fill(problem.w.begin(), problem.w.end(), 1 - 0x1p-20f);
@@ -125,7 +125,7 @@ TEST_P(Wkv6Test, LongMemoryIsKept) {
 // stays.
 TEST_P(Wkv6Test, AZeroDecayForgetsExactly) {
   const auto& table = select(GetParam());
-  const Index M = 40, H = 2, N = 64, D = H * N, reset = emulated(GetParam()) ? 16 : 7;
+  const Index M = 40, H = 2, N = 64, D = H * N, reset = of_cuda(GetParam()) ? 16 : 7;
   Wkv6Problem problem(M, H, N, Decay::usual, 55);
   std::fill_n(problem.w.begin() + reset * D, D, 0.0f);
   const auto whole = run_recurrence(table, problem, {{0, M}}, {problem.state(56)}, 2),

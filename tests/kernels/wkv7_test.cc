@@ -26,7 +26,7 @@ TEST_P(Wkv7Test, AgreesWithTheReference) {
       for (const Index M : {0, 1, 2, 65}) check(M, 3, N, 5, 2);
     }
     for (const Index N : {1, 4, 20, 48, 96}) check(9, 2, N, 7, 2);
-    check(emulated(GetParam()) ? 100 : 700, 1, 64, 8, 3);
+    check(of_cuda(GetParam()) ? 100 : 700, 1, 64, 8, 3);
   }
 }
 
@@ -83,7 +83,7 @@ TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
 // With a decay this close to 1 and nothing written, the state must still be there after hundreds of tokens.
 TEST_P(Wkv7Test, LongMemoryIsKept) {
   const auto& table = select(GetParam());
-  const Index M = emulated(GetParam()) ? 200 : 1000, N = 64;
+  const Index M = of_cuda(GetParam()) ? 200 : 1000, N = 64;
   Wkv7Problem problem(M, 1, N, Kind::long_memory, 51);
   for (auto* data : {&problem.k, &problem.v, &problem.a, &problem.b})
     std::fill(data->begin(), data->end(), 0.0f);

@@ -10,6 +10,7 @@
 #   --riverrun FILE    the program; default: build/release/riverrun (make_random_model is looked for beside it)
 #   --bytes N          of the King James text that is read for the sections; default 500000
 #   --documents N      short documents; default 1000
+#   --parts "A B"      of sections, questions and documents; default all
 #   --ranks P          ranks of the threads transport, of one thread each; default 2
 #   --rounds R         how often each is run, by turns; the best counts; default 3
 #   --help
@@ -20,11 +21,11 @@ set -euo pipefail
 # shellcheck source=tests/bench/inputs.sh
 source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 
-bytes=500000 documents=1000 ranks=2 rounds=3
-take_options "model shape precision riverrun bytes documents ranks rounds" "$@"
+bytes=500000 documents=1000 ranks=2 rounds=3 parts="sections questions documents"
+take_options "model shape precision riverrun bytes documents ranks rounds parts" "$@"
 [[ -s $root/data/rwkv_vocab_v20230424.txt ]] || fail "there is no World vocabulary; run cluster/install_deps.sh"
 
 find_model
 find_text
 exec /usr/bin/python3 "$here/texts.py" --riverrun "$riverrun" --model "$model" --text "$text" --work "$work" --precision "$precision" \
-  --bytes "$bytes" --documents "$documents" --ranks "$ranks" --rounds "$rounds"
+  --bytes "$bytes" --documents "$documents" --ranks "$ranks" --rounds "$rounds" --parts "$parts"

@@ -1,56 +1,153 @@
 #!/usr/bin/env bash
-# Builds what a machine with a GPU and nvcc can build, with or without MPI, HDF5 and Boost, runs the gpu tests, then some of
-# them under compute-sanitizer, then the benchmarks.
+# Builds what a machine with a GPU and nvcc can build, with or without MPI, HDF5 and Boost, and runs it there, what tells most first:
+# kernels, models, the ring, rows of products, rates, compute-sanitizer. Every step has a limit of its own, a failed one stops no
+# other, and a table of all of them comes last.
 #
-#   tests/gpu.sh [--prefix DIR] [--arch 90]
+#   tests/gpu.sh [--prefix DIR] [--arch 90] [--seconds 560] [--only REGEX] [--log FILE]
+#   tests/gpu.sh --fetch DIR
 #
-# --prefix: where GoogleTest and nlohmann-json are (Debian: libgtest-dev, nlohmann-json3-dev), if not in the system. --arch: the
-# GPU's compute capability, by default what nvidia-smi says. The exit code is 0 only when everything passed.
+# --fetch: on a Debian machine with a network, puts what the tests need of its packages (GoogleTest, nlohmann-json) into DIR, installing
+# nothing: the --prefix of a machine that has neither. --arch: the GPU's compute capability, by default what nvidia-smi says.
+# --seconds: for all steps together; those that would begin later are not run. --only: steps whose names match. --log: what the steps
+# print, of which only failures are shown here; by default build/gpu/gpu.log. The exit code is 0 only when every step passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-prefix='' arch=''
+usage() {
+  sed -n '2,13p' "${BASH_SOURCE[0]}" >&2
+  exit 2
+}
+
+readonly build=build/gpu
+prefix='' arch='' seconds=560 only='' log=$build/gpu.log fetch=''
 while (($#)); do
-  case "$1 $#" in
-    "--prefix "[2-9]*) prefix=$2 && shift 2 ;;
-    "--arch "[2-9]*) arch=$2 && shift 2 ;;
-    *) sed -n '2,8p' "${BASH_SOURCE[0]}" >&2; exit 2 ;;
+  (($# >= 2)) || usage
+  case $1 in
+    --prefix) prefix=$(realpath "$2") ;;
+    --arch) arch=$2 ;;
+    --seconds) seconds=$2 ;;
+    --only) only=$2 ;;
+    --log) log=$(realpath -m "$2") ;;
+    --fetch) fetch=$(realpath -m "$2") ;;
+    *) usage ;;
   esac
+  shift 2
 done
+
+if [[ -n $fetch ]]; then
+  packages=$(mktemp -d)
+  trap 'rm -rf "$packages"' EXIT
+  (cd "$packages" && apt-get -q download libgtest-dev nlohmann-json3-dev)
+  for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$fetch"; done
+  exit 0
+fi
+
+[[ ! -d /usr/local/cuda/bin ]] || PATH=$PATH:/usr/local/cuda/bin
 command -v nvidia-smi >/dev/null || { echo "gpu.sh: no nvidia-smi: this machine has no GPU" >&2; exit 2; }
 command -v nvcc >/dev/null || { echo "gpu.sh: no nvcc: install CUDA 13" >&2; exit 2; }
-nvidia-smi --query-gpu=name,memory.total,driver_version --format=csv
-[[ -n $arch ]] || arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | head -1 | tr -d .)
+nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv,noheader
+[[ -n $arch ]] || arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader | sed -n '1s/[.]//p')
 
-readonly build=build/gpu programs=(cuda_golden_test cuda_identity_test cuda_steps_test cuda_row_identity_test)
-configured=$(cmake -S . -B "$build" -DCMAKE_BUILD_TYPE=Release -DCMAKE_CUDA_ARCHITECTURES="$arch" ${prefix:+-DCMAKE_PREFIX_PATH="$prefix"} 2>&1) || { echo "$configured" >&2; exit 1; }
-cmake --build "$build" -j "$(nproc)" --target "${programs[@]}" device_bench
+mkdir -p "$build" "$(dirname "$log")"
+: >"$log"
+failed=0 rc=0 table=()
 
-failed=0
-step() {
-  printf '\n== %s\n' "$*"
-  "$@" || { failed=1; echo "gpu.sh: failed: $*" >&2; }
+# What of a step's output says why it failed.
+excerpt() {
+  grep -m 2 -A 6 -E 'Failure$|error:|Error:|ERROR|what\(\)|terminate' "$1" | head -12 || tail -n 8 "$1"
+  grep -E '^\[  FAILED  \] .* ms\)$' "$1" | sed 's/, where GetParam.*//' | head -4 || true
 }
-for program in "${programs[@]}"; do step "$build/tests/$program"; done
 
-# The smallest models: the tools run everything up to a hundred times slower.
+# step NAME LIMIT COMMAND...: its line of the table. LIMIT in seconds.
+step() {
+  local name=$1 limit=$2 left=$((seconds - SECONDS)) begin=$SECONDS own result
+  shift 2
+  rc=0
+  [[ $name =~ $only ]] || return 0
+  if ((left < 10)); then
+    rc=1 failed=1
+    table+=("$(printf '%-34s %8s  %s' "$name" - 'not run: no time left')")
+    return 0
+  fi
+  own=$(mktemp)
+  timeout -k 10 "$((limit < left ? limit : left))" "$@" >"$own" 2>&1 </dev/null || rc=$?
+  printf '\n== %s: %s\n' "$name" "$*" | cat - "$own" >>"$log"
+  case $rc in
+    0) result=passed ;;
+    124 | 137) result='did not end within its time' ;;
+    *) result="failed ($rc)" ;;
+  esac
+  result+=$(sed -n -E 's/^\[  PASSED  \] ([0-9]+) .*/: \1 tests passed/p' "$own")
+  ((rc == 0)) || result+=$(grep -c -E '^\[  FAILED  \] .* ms\)$' "$own" | sed -E 's/^0$//; s/.+/, & failed/' || true)
+  table+=("$(printf '%-34s %6d s  %s' "$name" "$((SECONDS - begin))" "$result")")
+  if ((rc != 0)); then
+    failed=1
+    printf '\n-- %s: %s\n' "$name" "$result"
+    excerpt "$own" | cut -c1-240
+  fi
+  rm -f "$own"
+}
+# Shows what a step measured, too.
+measure() {
+  step "$@"
+  ((rc != 0)) || sed -n "/^== $1: /,\$p" "$log"
+}
+
+readonly kernels=(matmul norm mix gate readout wkv4 wkv6 wkv6_around wkv7 wkv7_around)
+readonly whole=(cuda_golden_test cuda_steps_test cuda_identity_test cuda_row_identity_test)
+
+configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CUDA_ARCHITECTURES=$arch" -DCMAKE_GTEST_DISCOVER_TESTS_DISCOVERY_MODE=PRE_TEST)
+[[ -f $build/CMakeCache.txt ]] || ! command -v ninja >/dev/null || configure+=(-G Ninja)
+places=$prefix${prefix:+;$prefix/usr}
+# cuBLAS may be there as PyTorch brings it, and not with nvcc.
+toolkit=$(dirname "$(dirname "$(realpath "$(command -v nvcc)")")")
+if ! compgen -G "$toolkit/include/cublasLt.h" >/dev/null && ! compgen -G "$toolkit/targets/*/include/cublasLt.h" >/dev/null; then
+  wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0] + "/cu13")' || true)
+  [[ -z $wheels ]] || places+=${places:+;}$wheels
+fi
+[[ -z $places ]] || configure+=("-DCMAKE_PREFIX_PATH=$places")
+# Where Debian puts it, for a compiler that does not search there.
+for found in "$prefix"/usr/lib/*/cmake/GTest; do [[ ! -d $found ]] || configure+=("-DGTest_DIR=$found"); done
+
+step configure 120 cmake "${configure[@]}"
+keep_going=(-k)
+[[ ! -f $build/build.ninja ]] || keep_going=(-k 0)
+step build 420 cmake --build "$build" -j "$(nproc)" --target "${kernels[@]/%/_test}" "${whole[@]}" device_bench model_bench -- "${keep_going[@]}"
+
+for op in "${kernels[@]}"; do step "kernels: $op" 60 env RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1; done
+step 'models' 120 "$build/tests/cuda_golden_test" --gtest_brief=1
+step 'recorded steps' 60 "$build/tests/cuda_steps_test" --gtest_brief=1
+step 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1
+step 'rows of products' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='-*65536x*'
+measure 'rates' 60 "$build/device_bench" cuda 4096 16384
+measure 'whole model' 120 "$build/model_bench" cuda rwkv7 1.5b
+
+# Little of everything: the tools run it up to a hundred times slower. racecheck is for shared memory, initcheck for device memory,
+# which the kernel tests fill whole.
+sanitize() {
+  local tool=$1 what=$2 limit=$3
+  shift 3
+  step "$tool: $what" "$limit" env RIVERRUN_TEST_MIRRORED=cuda compute-sanitizer --tool "$tool" --error-exitcode 1 "$@" --gtest_brief=1
+}
 if command -v compute-sanitizer >/dev/null; then
-  for tool in memcheck racecheck initcheck; do
-    step compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/tests/cuda_golden_test" \
-      --gtest_filter='*Logits*n32_cuda_fp32:*Logits*v4_cuda_fp32:*Logits*v6_cuda_*:*Logits*v7_cuda_*'
-    step compute-sanitizer --tool "$tool" --error-exitcode 1 "$build/tests/cuda_identity_test" --gtest_filter='*TextsAreTheSame*rwkv7*'
+  for tool in memcheck racecheck; do
+    for op in wkv7 wkv6; do sanitize "$tool" "$op" 60 "$build/tests/${op}_test" --gtest_filter='*ASegmentHas*:*OneTokenOfMany*'; done
+    sanitize "$tool" norm 60 "$build/tests/norm_test" --gtest_filter='*ShiftMixAcross*:*EmbedAgrees*'
+    sanitize "$tool" matmul 60 "$build/tests/matmul_test" --gtest_filter='*DecodeRows*'
   done
+  for tool in memcheck initcheck; do
+    sanitize "$tool" models 90 "$build/tests/cuda_golden_test" \
+      --gtest_filter='*Logits*n32_cuda_fp32:*Logits*v4_cuda_fp32:*Logits*v6_cuda_*:*Logits*v7_cuda_*'
+  done
+  sanitize memcheck texts 60 "$build/tests/cuda_identity_test" --gtest_filter='*TextsAreTheSame*rwkv7*'
 else
-  echo "gpu.sh: no compute-sanitizer: memory and race checks are left out" >&2
+  table+=("compute-sanitizer: it is not there")
   failed=1
 fi
 
-step "$build/device_bench" cuda 4096 131072
-if [[ $configured != *"the program is left out"* ]]; then
-  step cmake --build "$build" -j "$(nproc)" --target riverrun
-  step "$build/riverrun" bench prefill --backend cuda --precision bf16 --shape 7.2b --tokens 65536 --block-tokens 8192
-  step "$build/riverrun" bench decode --backend cuda --precision bf16 --shape 7.2b
-else
-  echo "gpu.sh: the program is not in this build (MPI, HDF5, Boost), so whole models are not timed"
-fi
+step 'rows of products of the head' 240 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
+measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
+measure 'large model' 240 "$build/model_bench" cuda rwkv7 7.2b
+
+printf '%s\n' '' "${table[@]}" | tee -a "$log"
 exit "$failed"

@@ -131,7 +131,7 @@ TEST_P(MatmulTest, RowsApartHaveTheBitsOfDenseRows) {
     if (!table.multiplies(type)) continue;
     for (const Index M : {0, 1, 2, 16, 64, 70, 150}) {
       for (const auto& [N, K] : {std::pair<Index, Index>{96, 32}, {1100, 33}, {1, 7}}) {
-        if (by_cublas(GetParam()) && N == 96) continue;  // it takes only rows at aligned addresses, and has other ways for other distances
+        if (on_gpu(GetParam()) && N == 96) continue;  // cuBLAS takes only rows at aligned addresses, and has other ways for other distances
         const Problem problem(M, N, K, type);
         for (const auto epilogue : kEpilogues) {
           if (of_cuda(GetParam()) && (epilogue != Epilogue::add || M > 70)) continue;

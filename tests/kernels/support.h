@@ -38,8 +38,8 @@ std::vector<Variant> fast_variants();  // without the reference
 inline bool of_cuda(const Variant& variant) {
   return variant.target == Variant::Target::emulated || variant.target == Variant::Target::mirrored;
 }
-// On a GPU products in prefill are cuBLAS's.
-inline bool by_cublas(const Variant& variant) { return std::string(variant.backend) == "cuda"; }
+// Not on the emulator: products in prefill are cuBLAS's.
+inline bool on_gpu(const Variant& variant) { return std::string(variant.backend) == "cuda"; }
 
 // Where 40 tokens of a recurrence may be cut. CUDA's chunks of 16 are counted from a segment's first row, and what is
 // shorter is computed token by token: it wants whole chunks in front of a cut and one or more behind.

@@ -29,7 +29,8 @@ TEST_P(Wkv6AroundTest, DecayAgreesWithTheReference) {
 }
 
 // The whole range of x: w has its limits 1 and 0 without a NaN on the way, small factors keep their relative
-// accuracy as far as exp(x) times the rounding of exp(x) lets them, and 1 - w is right to a rounding of 1.
+// accuracy as far as exp(x) times the rounding of exp(x) lets them, and 1 - w is right to a rounding of 1; by CUDA's expf, which
+// may give the neighbour of the nearest number (1 ulp from the correctly rounded result), to half a rounding more.
 TEST_P(Wkv6AroundTest, DecayReachesItsLimits) {
   const auto& table = select(GetParam());
   std::vector<float> x = {
@@ -37,15 +38,15 @@ TEST_P(Wkv6AroundTest, DecayReachesItsLimits) {
       std::numeric_limits<float>::infinity()};
   for (float at = -20; at < 6; at += 0.01f) x.push_back(at);
   const auto w = run_decay(table, 1, x, std::vector<float>(x.size(), 0.0f), 1);
+  const double roundings = of_cuda(GetParam()) ? 1.5 : 1;
   for (std::size_t i = 0; i < x.size(); ++i) {
     const double rate = std::exp(double{x[i]}), expected = std::exp(-rate);
     EXPECT_LE(w[i], 1.0f);
     EXPECT_GE(w[i], 0.0f);
-    // 0x1p-149: the last subnormal number.
-    ASSERT_NEAR(w[i], expected, (4 + 4 * std::min(rate, 110.0)) * kRoundoff * expected + 0x1p-149)
+    ASSERT_NEAR(w[i], expected, (4 + 4 * std::min(rate, 110.0)) * kRoundoff * expected + roundings * 0x1p-149)  // the last subnormal
         << "at " << x[i];
     if (rate < 1e-3) {
-      ASSERT_NEAR(w[i], expected, 1.01 * kRoundoff) << "at " << x[i];
+      ASSERT_NEAR(w[i], expected, 1.01 * roundings * kRoundoff) << "at " << x[i];
     }
   }
   EXPECT_EQ(w[0], 1.0f);

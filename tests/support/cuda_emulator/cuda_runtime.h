@@ -2,7 +2,9 @@
 // it returns, unless its stream records it.
 #pragma once
 
+#include <bit>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <tuple>
 
@@ -66,6 +68,28 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   }
   return cudaSuccess;
 }
+
+// Functions that CUDA does not round to nearest: off by as many units in the last place as its documentation allows (C++ Programming
+// Guide, mathematical functions), one way or the other as the argument's bits have it. Exact results are right, as they are there.
+inline float emulated_within(double result, float argument, int ulps) {
+  float nearest = static_cast<float>(result);
+  if (static_cast<double>(nearest) == result || !std::isfinite(nearest)) return nearest;
+  const std::uint32_t bits = std::bit_cast<std::uint32_t>(argument) * 2654435761u;
+  for (int i = 0; i < ulps; ++i) nearest = bits >> 31 ? std::nextafter(nearest, HUGE_VALF) : std::nextafter(nearest, -HUGE_VALF);
+  return nearest;
+}
+inline float emulated_expf(float x) {
+  const float result = emulated_within(std::exp(double{x}), x, 1);
+  return result < 0 ? 0.0f : x < 0 && result > 1 ? 1.0f : result;
+}
+inline float emulated_logf(float x) { return emulated_within(std::log(double{x}), x, 1); }
+inline float emulated_tanhf(float x) {
+  const float result = emulated_within(std::tanh(double{x}), x, 2);
+  return std::fabs(result) > 1 ? std::copysign(1.0f, result) : result;
+}
+#define expf emulated_expf
+#define logf emulated_logf
+#define tanhf emulated_tanhf
 
 inline void __syncthreads() { riverrun::cuda_emulator::block_barrier(); }
 inline void __syncwarp() {

@@ -47,9 +47,10 @@ if(RIVERRUN_CUDA)
   include(CheckLanguage)
   check_language(CUDA)
   find_package(CUDAToolkit QUIET)
-  # Loaded when a product needs it; what is needed to build is its header.
+  # Loaded when a product needs it; what is needed to build is its header. CUDA is laid out in more than one way.
+  set(cuda_libraries HINTS ${CUDAToolkit_LIBRARY_DIR} ${CUDAToolkit_BIN_DIR}/.. PATH_SUFFIXES lib64 lib)
   find_path(CUBLASLT_INCLUDE_DIR cublasLt.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-  find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${CUDAToolkit_VERSION_MAJOR} HINTS ${CUDAToolkit_LIBRARY_DIR})
+  find_library(CUBLASLT_LIBRARY NAMES cublasLt libcublasLt.so.${CUDAToolkit_VERSION_MAJOR} ${cuda_libraries})
   if(CMAKE_CUDA_COMPILER AND CUDAToolkit_FOUND AND CUBLASLT_INCLUDE_DIR)
     # Compute capabilities; a release takes all of them: -DCMAKE_CUDA_ARCHITECTURES="80;90;100;120".
     set(CMAKE_CUDA_ARCHITECTURES "80;90" CACHE STRING "Compute capabilities that CUDA kernels are compiled for")
@@ -61,7 +62,7 @@ endif()
 # NCCL's header alone: the library is loaded when a job asks for it.
 if(RIVERRUN_WITH_CUDA AND MPI_C_FOUND)
   find_path(NCCL_INCLUDE_DIR nccl.h HINTS ${CUDAToolkit_INCLUDE_DIRS})
-  find_library(NCCL_LIBRARY nccl HINTS ${CUDAToolkit_LIBRARY_DIR})
+  find_library(NCCL_LIBRARY NAMES nccl libnccl.so.2 ${cuda_libraries})
   if(NCCL_INCLUDE_DIR AND NCCL_LIBRARY)
     add_library(riverrun_nccl_header INTERFACE)
     target_include_directories(riverrun_nccl_header SYSTEM INTERFACE ${NCCL_INCLUDE_DIR} ${CUDAToolkit_INCLUDE_DIRS})

@@ -101,9 +101,11 @@ configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CUDA_ARCHITECTUR
 places=$prefix${prefix:+;$prefix/usr}
 # cuBLAS may be there as PyTorch brings it, and not with nvcc.
 toolkit=$(dirname "$(dirname "$(realpath "$(command -v nvcc)")")")
-if ! compgen -G "$toolkit/include/cublasLt.h" >/dev/null && ! compgen -G "$toolkit/targets/*/include/cublasLt.h" >/dev/null; then
-  wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0] + "/cu13")' || true)
-  [[ -z $wheels ]] || places+=${places:+;}$wheels
+wheels=$(python3 -c 'import nvidia; print(list(nvidia.__path__)[0] + "/cu13")' 2>/dev/null || true)
+if [[ -n $wheels ]]; then
+  compgen -G "$toolkit/include/cublasLt.h" >/dev/null || compgen -G "$toolkit/targets/*/include/cublasLt.h" >/dev/null || places+=${places:+;}$wheels
+  compgen -G "$toolkit/lib*/libcublasLt.so.*" >/dev/null || compgen -G "$toolkit/targets/*/lib/libcublasLt.so.*" >/dev/null ||
+    export LD_LIBRARY_PATH="$wheels/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 fi
 [[ -z $places ]] || configure+=("-DCMAKE_PREFIX_PATH=$places")
 # Where Debian puts it, for a compiler that does not search there.

@@ -43,6 +43,7 @@ set(HDF5_PREFER_PARALLEL OFF)
 find_package(HDF5 QUIET COMPONENTS C)
 
 option(RIVERRUN_CUDA "Build the CUDA backend where nvcc is found" ON)
+option(RIVERRUN_CUDA_STRICT "Warnings of nvcc are errors" ON)
 if(RIVERRUN_CUDA)
   include(CheckLanguage)
   check_language(CUDA)

@@ -13,10 +13,14 @@ endif()
 
 find_package(Threads REQUIRED)
 
-# riverrun_library(name SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)
-# LINKS are other folders (public); PACKAGES are outside libraries (private: their headers stay in here).
+# riverrun_library(name [HOT] SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)
+# LINKS are other folders (public); PACKAGES are outside libraries (private: their headers stay in here). HOT is where a job's time
+# goes: the release preset has -O2, which compiles in two thirds of the time of -O3, and these folders have -O3.
 function(riverrun_library name)
-  cmake_parse_arguments(ARG "" "" "SOURCES;LINKS;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "HOT" "" "SOURCES;LINKS;PACKAGES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  if(ARG_HOT)
+    target_compile_options(${name} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O3>)
+  endif()
   target_link_libraries(${name} PUBLIC riverrun_flags Threads::Threads ${ARG_LINKS} PRIVATE ${ARG_PACKAGES})
 endfunction()

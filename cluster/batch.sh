@@ -3,7 +3,8 @@
 #
 #   run_job COMMAND OPTIONS...   one riverrun job on the nodes of this allocation; ends the script with its exit code
 #
-# Set by the user, all optional: RIVERRUN, RIVERRUN_LAUNCHER, RIVERRUN_STAGE_DIR, RIVERRUN_BIND_GPU.
+# Set by the user, all optional: RIVERRUN, RIVERRUN_LAUNCHER, RIVERRUN_STAGE_DIR, RIVERRUN_BIND_GPU,
+# RIVERRUN_MOST_RESTARTS.
 
 fail() {
   printf '%s: %s\n' "${0##*/}" "$*" >&2

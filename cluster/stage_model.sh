@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # stage_model.sh MODEL DIR: copies a model onto this node's own disk and prints where it is then.
 #
-# MODEL is a weights file or a folder of them. Of any number of calls at the same time on a node one copies, and the others
-# wait for it. A copy is checked against the bytes that were read; one that is there already is used if it still has the
-# checksum that it had. Vocabularies beside a weights file are copied along, since the program looks for them there.
+# MODEL is a weights file or a folder of them; of a model in shards the folder, not the index. Of any number of calls at the
+# same time on a node one copies, and the others wait for it. A copy is checked against the bytes that were read; one that is
+# there already is used if it still has the checksum that it had. Vocabularies beside a weights file are copied along, since
+# the program looks for them there.
 set -euo pipefail
 (($# == 2)) || { echo "usage: stage_model.sh MODEL DIR" >&2; exit 2; }
 
@@ -14,6 +15,7 @@ fail() {
 
 [[ -e $1 ]] || fail "$1: there is no such model"
 model=$(realpath "$1")
+[[ $1 != *.index.json && $model != *.index.json ]] || fail "$1 is the index of a model in shards, which lie elsewhere; name their folder"
 if [[ -d $model ]]; then
   mapfile -t files < <(find -L "$model" -maxdepth 1 -type f | sort)
 else

@@ -80,6 +80,11 @@ class StageTest(ScriptTest):
         self.assertEqual((place / "config.json").read_text(), "{}")
         self.assertEqual((place / "a model.pth").read_bytes(), self.model.read_bytes())
 
+    def test_an_index_without_its_shards_is_refused(self):
+        index = self.folder / "model.safetensors.index.json"
+        index.write_text("{}")
+        self.assertIn("name their folder", self.stage(index, expect=1))
+
     def test_a_model_that_is_not_there_is_named(self):
         self.assertIn("missing.pth", self.stage(self.folder / "missing.pth", expect=1))
 

@@ -30,6 +30,8 @@ HOMES = {
     r"hwy/.*": r"(kernels/cpu|tests/kernels)/.*",
     r"simdjson.*": r"src/text/.*",
     r"unicode/.*": r"src/text/.*",
+    r"zlib\.h|zstd\.h": r"(src|tests)/text/.*",
+    r"openssl/.*": r"jobs/run/.*",
     r"nlohmann/.*": r"(src/(checkpoint|output)|jobs)/.*|src/core/trace[^/]*|tests/.*",
     r"gtest/.*|gmock/.*": r"tests/.*",
     r"benchmark/.*": r"tests/.*|jobs/.*",

@@ -185,7 +185,7 @@ int run_ask(int argc, const char* const* argv) {
       ("questions", po::value(&questions_file)->value_name("FILE"), R"(JSON Lines: {"question": "..."})")
       ("output,o", po::value(&job.options.output)->value_name("FILE"), "an HDF5 file for the answers; without it they are printed only")
       ("overwrite", po::bool_switch(&job.options.overwrite), "replace an existing output")
-      ("tokenizer", po::value(&job.options.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model");
+      ("tokenizer", po::value(&job.options.tokenizer)->value_name("FILE"), kTokenizerHelp);
   own.add(describe_texts(texts, seed)).add(describe_run(job.options));
   if (!parse(argc, argv, "riverrun ask\nanswers from the states of documents, without reading them again", own)) return 0;
   settle_texts(texts, seed);

@@ -35,7 +35,7 @@ int run_embed(int argc, const char* const* argv) {
   own.add_options()
       ("pool", po::value(&pool)->default_value(pool)->value_name("HOW"),
        "mean of the final hidden states of all tokens, or last: that of the last one; auto: mean, but last for an "
-       "RWKV-7 without a head")
+       "RWKV-7 without a head and with 65,536 rows")
       ("window", po::value(&window)->default_value(window)->value_name("W"),
        "also one vector per W tokens, each with the whole document before it in mind; 0: none")
       ("normalize", po::bool_switch(&normalize), "scale every vector to length 1")

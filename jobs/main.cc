@@ -15,12 +15,12 @@ using namespace riverrun;
 
 void print_usage(std::ostream& out) {
   out << "riverrun " << RIVERRUN_VERSION << ": RWKV language models over very long documents and whole corpora\n\n"
-      << "usage: riverrun COMMAND [options]      riverrun COMMAND --help\n\n";
+      << "usage: riverrun COMMAND [options]      riverrun COMMAND --help      riverrun --version\n\n";
   for (const jobs::Command& command : jobs::commands()) {
     out << "  " << command.name << std::string(12 - std::string(command.name).size(), ' ') << command.summary << "\n";
   }
   out << "\nexit codes: 0 done; 1 failed; 2 wrong usage or input; 3 done, but some documents failed;\n"
-      << "            75 stopped on a signal: run again with --resume\n";
+      << "            75 stopped on a signal: run again with --resume (in place of --overwrite)\n";
 }
 
 int run(int argc, const char* const* argv) {

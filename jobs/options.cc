@@ -18,7 +18,7 @@ po::options_description describe(CorpusJobOptions& o) {
       ("input,i", po::value(&o.input)->value_name("PATH")->required(),
        "a text file, a directory, a .jsonl file, each also .gz or .zst, or - for standard input")
       ("output,o", po::value(&o.output)->value_name("FILE")->required(), "the HDF5 file to write")
-      ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
+      ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), kTokenizerHelp)
       ("initial-state", po::value(&o.initial_state)->value_name("FILE"),
        "weights file with time_state tensors: the state that every document starts from, in place of the model's own")
       ("shard", po::value<std::string>()->notifier([&o](const std::string& value) { o.shard = parse_shard(value); })->value_name("I/N"),
@@ -26,19 +26,22 @@ po::options_description describe(CorpusJobOptions& o) {
       ("resume", po::bool_switch(&o.resume), "go on with an unfinished output: only documents not done are computed")
       ("overwrite", po::bool_switch(&o.overwrite), "replace an existing output")
       ("keep-invalid-utf8", po::bool_switch(&o.keep_invalid_utf8),
-       "tokenise text that is not UTF-8 byte by byte, instead of marking the document failed");
+       "tokenise text that is not UTF-8 byte by byte, instead of marking the document failed (text files only)");
   po::options_description blocks("How it reads", 100);
   blocks.add_options()
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
        "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
       ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
-       "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; embed: none)")
+       "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; summarize: 0; "
+       "embed and --extractive: none)")
       ("end-token", po::value(&o.end_token)->default_value(o.end_token)->value_name("ID"),
-       "put after every document: an id, none, or auto (none; after text, 65535 for an RWKV-7 without a head)")
+       "put after every document: an id, none, or auto (none; embed, after text, 65535 for an RWKV-7 without a head and with "
+       "65,536 rows)")
       ("checkpoint-seconds", po::value(&o.checkpoint_seconds)->default_value(o.checkpoint_seconds)->value_name("S"),
        "how often the place reached inside long documents is kept, for --resume; 0: never")
       ("verify", po::value(&o.verify)->default_value(o.verify)->value_name("N"),
-       "when all is read, the next rank computes N blocks of each rank again, which must come to the same bytes; 0: none")
+       "when all is read, the next rank computes N blocks of each rank again, which must come to the same bytes; 0: none; "
+       "at most 1024")
       ("trace", po::value(&o.trace)->value_name("FILE"), "a timeline of all ranks, for ui.perfetto.dev");
   return po::options_description().add(files).add(blocks).add(describe_run(o));
 }
@@ -46,14 +49,14 @@ po::options_description describe(CorpusJobOptions& o) {
 po::options_description describe_run(CorpusJobOptions& o) {
   po::options_description run("How it runs", 100);
   run.add_options()
-      ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
+      ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), kBackendHelp)
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"),
        "of matrix operands: auto, fp32, bf16 or fp16; sums and states are always fp32")
       ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"),
        "of the large matrices: auto, as --precision says, or int8: a quarter of the memory of fp32, less exact")
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"),
        "auto, self, threads, mpi or nccl; auto is mpi under mpirun or srun, nccl is for --backend cuda")
-      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport")
+      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ranks of the threads transport, at most 1024")
       ("threads", po::value(&o.threads)->default_value(o.threads)->value_name("N"),
        "threads per rank; 0: the cores this rank may use")
       ("share-weights", po::value(&o.share_weights)->default_value(o.share_weights)->value_name("HOW"),
@@ -64,7 +67,8 @@ po::options_description describe_run(CorpusJobOptions& o) {
        "every MPI send waits for its receive: proves that nothing relies on buffering");
   po::options_description show("What it shows", 100);
   show.add_options()
-      ("progress", po::value(&o.progress)->default_value(o.progress)->value_name("STYLE"), "auto, bar, log or none")
+      ("progress", po::value(&o.progress)->default_value(o.progress)->value_name("STYLE"),
+       "bar: one line that is rewritten; log: a line every 30 s; auto: bar on a terminal, else log; none")
       ("log-level", po::value(&o.log_level)->default_value(o.log_level)->value_name("LEVEL"), "debug, info, warning or error");
   return po::options_description().add(run).add(show);
 }
@@ -74,7 +78,8 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
   po::options_description general("General", 100);
   std::string config;
   general.add_options()
-      ("config", po::value(&config)->value_name("FILE"), "read options from an INI file: lines of name = value")
+      ("config", po::value(&config)->value_name("FILE"), "read options from an INI file: lines of name = value (flags: resume = true; no short "
+       "names); the command line wins")
       ("help,h", "show this text");
   options.add(general);
   po::options_description all = options;
@@ -100,7 +105,8 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
     }
     po::notify(values);
   } catch (const po::error& error) {
-    throw InputError(concat(error.what(), "; see ", usage.substr(0, usage.find('\n')), " --help"));
+    const std::string command = usage.substr(0, usage.find_first_of(" \n", usage.find(' ') + 1));  // what follows are its words
+    throw InputError(concat(error.what(), "; see ", command, " --help"));
   }
   return true;
 }

@@ -29,6 +29,10 @@ struct CorpusJobOptions {
   Shard shard;
 };
 
+// Help of options that more than one command describes by itself.
+inline constexpr const char* kTokenizerHelp = "vocabulary; default: RIVERRUN_VOCAB, else one beside the model, in it, or in data/";
+inline constexpr const char* kBackendHelp = "cpu, reference or cuda; auto: cpu (reference if that is not built), never cuda";
+
 boost::program_options::options_description describe(CorpusJobOptions& options);
 // Of these, what every job that computes has: backend, precision, weights, transport, ranks, threads, what it shows.
 boost::program_options::options_description describe_run(CorpusJobOptions& options);

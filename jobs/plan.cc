@@ -85,7 +85,7 @@ int run_plan(int argc, const char* const* argv) {
       ("input,i", po::value(&common.input)->value_name("PATH"), "the documents, as for embed")
       ("tokens", po::value(&options.tokens)->value_name("T"), "instead of --input: one document of T tokens")
       ("job", po::value(&options.job)->default_value(options.job)->value_name("NAME"), "embed or score: score also computes the head")
-      ("tokenizer", po::value(&common.tokenizer)->value_name("FILE"), "vocabulary; default: the one found beside the model")
+      ("tokenizer", po::value(&common.tokenizer)->value_name("FILE"), kTokenizerHelp)
       ("ranks", po::value(&common.ranks)->default_value(1)->value_name("P"), "how many ranks to plan for")
       ("block-tokens", po::value(&common.block_tokens)->default_value(0)->value_name("B"), "tokens per block; 0: chosen")
       ("weights", po::value(&common.weights)->default_value("auto")->value_name("TYPE"), "of the large matrices: auto or int8")

@@ -91,14 +91,16 @@ int run_bench(int argc, const char* const* argv) {
   po::options_description own("Measuring", 100);
   own.add_options()
       ("model,m", po::value(&o.model)->value_name("FILE"), "measure this checkpoint, instead of random weights")
-      ("generation", po::value(&o.generation)->default_value("rwkv7")->value_name("NAME"), "of random weights")
-      ("shape", po::value(&o.shape)->default_value("0.1b")->value_name("SIZE"), "of random weights, as released: 0.1b, 0.4b, 1.5b, ...")
-      ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), "auto, cpu, reference or cuda")
+      ("generation", po::value(&o.generation)->default_value("rwkv7")->value_name("NAME"),
+       "of random weights: rwkv4, rwkv5.0, rwkv5.1, rwkv5.2, rwkv6, rwkv7 or rwkv7a")
+      ("shape", po::value(&o.shape)->default_value("0.1b")->value_name("SIZE"),
+       "of random weights, as released, e.g. rwkv7: 0.1b, 0.4b, 1.5b, 2.9b, 7.2b, 13.3b; rwkv6: 1.6b, 3b, 7b, 14b")
+      ("backend", po::value(&o.backend)->default_value(o.backend)->value_name("NAME"), kBackendHelp)
       ("precision", po::value(&o.precision)->default_value(o.precision)->value_name("TYPE"), "of matrix operands: auto, fp32, bf16 or fp16")
       ("weights", po::value(&o.weights)->default_value(o.weights)->value_name("TYPE"), "of the large matrices: auto or int8")
       ("threads", po::value(&o.threads)->default_value(0)->value_name("N"), "0: all cores")
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads, mpi or nccl")
-      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport")
+      ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport, at most 1024")
       ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill, ring and kernels: tokens per block")
       ("batches", po::value(&batches)->default_value(batches)->value_name("LIST"), "decode: numbers of sequences")

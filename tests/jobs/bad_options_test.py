@@ -17,6 +17,12 @@ class BadOptionsTest(RefusalTest):
         self.refuse("another", words=["positional"])
         self.refuse(command="embedd", words=["'embedd'", "riverrun --help"])
 
+    def test_hints_name_the_command_alone(self):
+        for command in ("merge", "convert", "bench", "inspect", "plan"):
+            done = run(command, "--bogus")
+            self.assertEqual(done.code, BAD_INPUT)
+            self.assertTrue(done.err.endswith(f"; see riverrun {command} --help\n"), done.err)
+
     def test_values(self):
         for options, words in (
             (["--pool", "x"], ["--pool 'x'", "mean, last"]),

@@ -6,15 +6,24 @@ import unittest
 
 from support import GOLDEN_MODEL, JobTest, make_model, make_tokens, run
 
+RUN = """--model --output --tokenizer --backend --precision --weights --transport --ranks --threads --share-weights
+    --timeout --synchronous-sends --progress --log-level --overwrite""".split()
+CORPUS = """--input --initial-state --shard --resume --keep-invalid-utf8 --block-tokens --start-token --end-token
+    --checkpoint-seconds --verify --trace --save-states""".split()
+TEXTS = """--template --prompt-file --max-new-tokens --stop --temperature --top-p --top-k --presence-penalty
+    --frequency-penalty --penalty-decay --seed""".split()
 OPTIONS = {
-    "every job": """--model --input --output --tokenizer --config --backend --precision --weights --transport --ranks
-        --threads --block-tokens --resume --overwrite --start-token --end-token --progress --trace --log-level
-        --timeout --synchronous-sends --keep-invalid-utf8 --help""".split(),
-    "embed": "--pool --window --normalize --dtype --save-states".split(),
-    "score": ["--save-states"],
+    "embed": RUN + CORPUS + "--pool --window --normalize --dtype".split(),
+    "score": RUN + CORPUS,
+    "summarize": RUN + CORPUS + TEXTS + "--mode --section-tokens --extractive --window --also-text".split(),
+    "ask": RUN + TEXTS + "--states --question --questions".split(),
+    "merge": "--output --allow-incomplete --overwrite".split(),
+    "convert": "--dtype --overwrite".split(),
+    "bench": """--model --generation --shape --backend --precision --weights --threads --transport --ranks --tokens
+        --block-tokens --batches --tokenizer --input --rounds --json""".split(),
     "plan": """--model --input --tokens --job --ranks --block-tokens --weights --gflops --state-gflops --hop-us --blocks
-        --gpu-memory --help""".split(),
-    "inspect": ["--json", "--help"],
+        --gpu-memory --start-token --end-token --tokenizer""".split(),
+    "inspect": ["--json"],
 }
 
 
@@ -23,20 +32,19 @@ class HelpTest(unittest.TestCase):
         for word in ("--help", "-h", "help"):
             done = run(word)
             self.assertEqual(done.code, 0)
-            for text in ("embed", "score", "plan", "inspect", "exit codes"):
+            for text in (*OPTIONS, "--version", "exit codes"):
                 self.assertIn(text, done.out)
         done = run("--version")
         self.assertEqual(done.code, 0)
         self.assertRegex(done.out, r"^riverrun \d+\.\d+\.\d+\n$")
 
     def test_every_command_names_its_options(self):
-        for command in ("embed", "score", "plan", "inspect"):
-            expected = OPTIONS[command] + (OPTIONS["every job"] if command in ("embed", "score") else [])
+        for command, expected in OPTIONS.items():
             done = run(command, "--help")
             self.assertEqual(done.code, 0, done.err)
             self.assertEqual(done.err, "")
             named = set(re.findall(r"--[a-z0-9-]+", done.out))
-            self.assertEqual(sorted(set(expected) - named), [], command)
+            self.assertEqual(sorted({*expected, "--config", "--help"} - named), [], command)
 
     def test_help_comes_before_missing_options(self):
         self.assertEqual(run("embed", "--help", "--window", 5).code, 0)

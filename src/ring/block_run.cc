@@ -48,7 +48,12 @@ BlockProof BlockRun::run_again(const BlockProof& proof) {
   in_ = proof.incoming.empty() ? nullptr : &in;
   out_ = block.edge_out < 0 ? nullptr : &out;
   again_ = true;
-  compute(block);
+  try {
+    compute(block);
+  } catch (...) {
+    stream_.synchronize();  // what is under way may still use the two
+    throw;
+  }
   again_ = finishing_ = false;
   BlockProof found;
   sign(found);

@@ -42,12 +42,14 @@ class Runner {
     const double waited = waits_.seconds(), forked = statistics_.fork_seconds;
     if (!stopped) stopped = !unless_stopped([this] { desk_.drain(); });
     stopped = results_.meet(stopped, "every rank to have read its part", [this] { fork_while_others_read(); });
-    if (!stopped && (job_.fork || job_.verify > 0)) {
-      stopped = !unless_stopped([this] {
-        verify();
-        if (job_.fork) run_fork([this] { return job_.fork->finish(transport_, job_.timeout, outlet_), true; });
-      });
-      stopped = results_.meet(stopped, "every rank to have verified its blocks and written its texts");
+    // All ranks begin each of these or none does: they meet in what comes next.
+    if (!stopped && job_.verify > 0) {
+      stopped = !unless_stopped([this] { verify(); });
+      stopped = results_.meet(stopped, "every rank to have verified its blocks");
+    }
+    if (!stopped && job_.fork) {
+      stopped = !unless_stopped([this] { run_fork([this] { return job_.fork->finish(transport_, job_.timeout, outlet_), true; }); });
+      stopped = results_.meet(stopped, "every rank to have written its texts");
     }
     if (stopped) stop();
     else check_results();
@@ -87,10 +89,8 @@ class Runner {
   }
 
   void verify() {
-    if (job_.verify == 0) return;
-    statistics_.verified = verify_blocks(plan_, layout_, transport_, job_.timeout, job_.verify, proofs_,
+    statistics_.verified = verify_blocks(plan_, layout_, transport_, job_.timeout, job_.verify, std::move(proofs_), proof_messages_,
                                          [this](const BlockProof& proof) { return blocks_.run_again(proof); });
-    proofs_.clear();
   }
 
   void copy_carries() {
@@ -168,6 +168,7 @@ class Runner {
   CarryDesk desk_;
   BlockRun blocks_;
   std::vector<BlockProof> proofs_;
+  ProofMessages proof_messages_;  // until they are through or abandoned
   const Clock::time_point begin_ = Clock::now();
   Clock::time_point copied_ = begin_;      // carries, last
   std::map<Index, Index> copied_up_to_;    // by document

@@ -68,16 +68,19 @@ std::vector<Index> blocks_to_verify(const plan::Plan& plan, int rank, Index coun
 }
 
 Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, Transport& transport, transport::Clock::duration timeout, Index count,
-                    const std::vector<BlockProof>& mine, const std::function<BlockProof(const BlockProof&)>& compute_again) {
+                    std::vector<BlockProof> mine, ProofMessages& messages, const std::function<BlockProof(const BlockProof&)>& compute_again) {
   const int ranks = transport.size(), here = transport.rank(), next = (here + 1) % ranks, from = (here + ranks - 1) % ranks;
   const auto wait = [&](transport::Ticket ticket, const char* what) {
     transport::wait_until(transport, [&] { return transport.done(ticket); }, timeout, [&] { return std::string(what); });
   };
   const std::vector<Index> blocks = blocks_to_verify(plan, from, count);
-  std::vector<Bytes> received, sent;
+  auto& [sent, received] = messages;
   std::vector<transport::Ticket> receives, sends;
   for (const Index block : blocks) received.emplace_back(sizeof(Header) + static_cast<std::size_t>(incoming_bytes(plan.blocks[block], layout)));
-  for (const BlockProof& proof : mine) sent.push_back(pack(proof));
+  for (BlockProof& proof : mine) {
+    sent.push_back(pack(proof));
+    proof.incoming = {};
+  }
   if (ranks == 1) {
     received = sent;
   } else {
@@ -92,6 +95,7 @@ Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, Transport
     transport.note_step();
   }
   for (const auto ticket : sends) wait(ticket, "the next rank to take what blocks came to");
+  messages = {};
   return std::ssize(blocks);
 }
 

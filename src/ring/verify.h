@@ -22,10 +22,16 @@ struct BlockProof {
 // So many of the rank's blocks, or all if it has no more, spread evenly and in its order.
 std::vector<Index> blocks_to_verify(const plan::Plan& plan, int rank, Index count);
 
+// What travels from a rank to the next.
+struct ProofMessages {
+  std::vector<std::vector<std::byte>> sent, received;
+};
+
 // Called by all ranks at once. `mine`: of blocks_to_verify(plan, this rank, count), in their order; `compute_again` gives what
-// a block comes to here. Returns how many blocks of the rank before this one have come to the same; Error, with the block and
+// a block comes to here. When that throws, `messages` must live until the transport has abandoned them. Returns how many blocks of the rank before this one have come to the same; Error, with the block and
 // both ranks, for the first that has not.
 Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, transport::Transport& transport, transport::Clock::duration timeout,
-                    Index count, const std::vector<BlockProof>& mine, const std::function<BlockProof(const BlockProof&)>& compute_again);
+                    Index count, std::vector<BlockProof> mine, ProofMessages& messages,
+                    const std::function<BlockProof(const BlockProof&)>& compute_again);
 
 }  // namespace riverrun::ring

@@ -11,6 +11,7 @@
 #include "core/crc32c.h"
 #include "core/error.h"
 #include "core/stop.h"
+#include "ring/fork.h"
 #include "tests/support/ring_corpus.h"
 #include "tests/support/small_model.h"
 
@@ -153,6 +154,56 @@ TEST_P(RestartTest, RanksThatASignalStoppedHandOverTheirCarries) {
   for (const auto& [place, copy] : copies) begins[place.first] = std::max(begins[place.first], place.second);
   const auto whole = run_corpus(corpus(), *model_, kernels_, run_of_everything());
   for (run.ranks = 1; run.ranks <= 3; ++run.ranks) expect_same_end(whole, run, copies, begins);
+}
+
+// Counts the ranks that begin its end, in which they meet.
+class Meeting : public ring::Fork {
+ public:
+  explicit Meeting(std::atomic<int>& begun) : begun_(begun) {}
+  bool wants(const plan::Slice&) const override { return false; }
+  void take(const plan::Slice&, std::unique_ptr<model::State>) override {}
+  void between_blocks(const Outlet&) override {}
+  bool while_waiting(const Outlet&) override { return false; }
+  void finish(transport::Transport& transport, transport::Clock::duration timeout, const Outlet&) override {
+    ++begun_;
+    transport.gather({}, "every rank to end", timeout);
+  }
+
+ private:
+  std::atomic<int>& begun_;
+};
+
+// Rank 1 stops in the first block that it verifies, when rank 2 is long done with its own.
+void stop_while_verifying(const model::Model& model, const kernels::KernelTable& kernels) {
+  note_stop_signals();
+  std::atomic<int> begun = 0, stops = 0;
+  RingRun run = run_of_everything();
+  run.ranks = 3, run.verify = 8, run.timeout_seconds = 30;
+  run.make_fork = [&] { return std::make_unique<Meeting>(begun); };
+  run.before_tokens = [&](Index first, transport::Transport& transport) {
+    if (transport.rank() != 1 || first != 0) return;  // the document begins on rank 0
+    for (const auto begin = transport::Clock::now(); transport::Clock::now() - begin < std::chrono::milliseconds(300);) transport.progress();
+    ++stops;
+    ::raise(SIGUSR1);
+  };
+  run_corpus(test::random_corpus({6 * 64}), model, kernels, run);
+  RR_CHECK(stops == 1 && begun == 0, stops.load(), " stops, ", begun.load(), " ranks went on");
+}
+
+TEST_P(RestartTest, ASignalWhileBlocksAreVerifiedStopsAllRanksTogether) {
+  const pid_t child = ::fork();
+  if (child == 0) {
+    try {
+      stop_while_verifying(*model_, kernels_);
+    } catch (const std::exception& error) {
+      std::fprintf(stderr, "%s\n", error.what());
+      ::_exit(1);
+    }
+    ::_exit(0);
+  }
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
 }
 
 TEST(Restart, ADocumentWithoutItsCarryIsRefused) {

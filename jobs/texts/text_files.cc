@@ -109,33 +109,46 @@ void TextFiles::write(Index document, const DocumentText& text) const {
   aside.rename_to(path(document));
 }
 
+namespace {
+
+// Rows of /sections or /passages, which stand in the order of documents.
+class Parts {
+ public:
+  Parts(const output::Reader& reader, const std::string& group) {
+    const output::Dataset* const rows = reader.dataset(group + "/document");
+    if (rows == nullptr) return;
+    const auto read = [&](const char* name) { return reader.integers(group + name, 0, rows->rows()); };
+    document_ = read("/document"), first_ = read("/first_token"), tokens_ = read("/tokens");
+  }
+
+  // `text_of(row)` of each row of the document, which comes after those asked for before.
+  template <class Text>
+  void add(Index document, DocumentText& to, Text text_of) {
+    for (; next_ < std::ssize(document_) && document_[next_] <= document; ++next_) {
+      if (document_[next_] == document) to.sections.push_back({first_[next_], tokens_[next_], text_of(next_)});
+    }
+  }
+
+ private:
+  std::vector<Index> document_, first_, tokens_;
+  Index next_ = 0;
+};
+
+}  // namespace
+
+// A document at a time: all texts of a corpus may not fit the memory.
 void TextFiles::write_all(const std::string& output) const {
   const output::Reader reader(output);
   const auto status = reader.status();
-  std::vector<DocumentText> texts(paths_.size());
-  if (const output::Dataset* sections = reader.dataset("/sections/document")) {
-    const Index rows = sections->rows();
-    const auto document = reader.integers("/sections/document", 0, rows), first = reader.integers("/sections/first_token", 0, rows),
-               tokens = reader.integers("/sections/tokens", 0, rows);
-    for (Index row = 0; row < rows; ++row) {
-      if (status.at(document[row]) != output::Status::done) continue;
-      texts.at(document[row]).sections.push_back({first[row], tokens[row], reader.generated_text(output::TextGroup::sections, row).text});
-    }
-  }
-  if (const output::Dataset* passages = reader.dataset("/passages/text")) {
-    const Index rows = passages->rows();
-    const auto document = reader.integers("/passages/document", 0, rows), first = reader.integers("/passages/first_token", 0, rows),
-               tokens = reader.integers("/passages/tokens", 0, rows);
-    for (Index row = 0; row < rows; ++row) {
-      if (status.at(document[row]) != output::Status::done) continue;
-      texts.at(document[row]).sections.push_back({first[row], tokens[row], reader.strings("/passages/text", row, 1).front()});
-    }
-  }
-  for (Index d = 0; d < std::ssize(texts); ++d) {
+  Parts sections(reader, "/sections"), passages(reader, "/passages");
+  const bool summaries = reader.dataset("/summaries/text") != nullptr;
+  for (Index d = 0; d < std::ssize(paths_); ++d) {
     if (status.at(d) != output::Status::done) continue;
-    if (reader.dataset("/summaries/text")) texts[d].summary = reader.generated_text(output::TextGroup::summaries, d).text;
-    write(d, texts[d]);
-    texts[d] = {};
+    DocumentText text;
+    if (summaries) text.summary = reader.generated_text(output::TextGroup::summaries, d).text;
+    sections.add(d, text, [&](Index row) { return reader.generated_text(output::TextGroup::sections, row).text; });
+    passages.add(d, text, [&](Index row) { return reader.strings("/passages/text", row, 1).front(); });
+    write(d, text);
   }
   if (!paths_.empty()) output::sync_directory_of(paths_.front());
 }

@@ -10,7 +10,11 @@ namespace riverrun::jobs {
 
 namespace {
 constexpr Index kMostShown = 50;  // when they are in a file, too
+
+void check_shown(bool shown) {
+  if (!shown) throw Error(with_errno("cannot write the answers to standard output"));
 }
+}  // namespace
 
 Answers::Answers(const KeptStates& states, const std::vector<std::string>& questions, const std::vector<Asked>& rows,
                  const TextRules& rules, const AnswerFile& file)
@@ -41,7 +45,7 @@ void Answers::take(Index row, const ring::WrittenText& text) {
 
 Index Answers::finish() {
   for (const auto& [row, text] : shown_) print(row, text);
-  if (std::fflush(stdout) != 0) throw Error(with_errno("cannot write the answers to standard output"));
+  check_shown(std::fflush(stdout) == 0);
   for (const auto& [document, why] : failed_) {
     log_warning("document ", ids_[document], ": ", why);
     if (writer_) writer_->mark_failed(document, why);
@@ -56,7 +60,7 @@ Index Answers::finish() {
 void Answers::print(Index row, const std::string& text) const {
   const auto [document, question] = rows_[row];
   const std::string lines = concat(row == 0 ? "" : "\n", "# ", ids_[document], ": ", questions_[question], "\n", text, "\n");
-  std::fwrite(lines.data(), 1, lines.size(), stdout);
+  check_shown(std::fwrite(lines.data(), 1, lines.size(), stdout) == lines.size());
 }
 
 }  // namespace riverrun::jobs

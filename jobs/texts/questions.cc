@@ -20,14 +20,14 @@ void check_question(const std::string& question, const std::string& where) {
   RR_CHECK_INPUT(text::find_invalid_utf8(question) < 0, where, ": the question is not UTF-8");
 }
 
-// The next line without its end; false at the end of the file. No more of a line is read than could be a question.
+// The next line without its end; false at the end of the file, or where it cannot be read. No more of a line is read than could be a question.
 bool next_line(std::istream& file, std::string& line, const std::string& where) {
   line.clear();
   for (int c; (c = file.get()) != std::char_traits<char>::eof() && c != '\n';) {
     line.push_back(static_cast<char>(c));
     RR_CHECK_INPUT(line.size() <= 8 * kMostBytes, where, ": the line is too long for a question");
   }
-  return !line.empty() || !file.eof();
+  return !line.empty() || file.good();
 }
 
 std::string parse_line(const std::string& line, const std::string& where) {

@@ -123,6 +123,7 @@ class AskTest(JobTest):
             ("nothing to ask",),
             ("--question: the question is empty", "--question", ""),
             ("cannot read --questions", "--questions", self.folder / "none.jsonl"),
+            ("cannot read --questions", "--questions", "/proc/self/mem"),  # opens, and gives an error when it is read
         ):
             _, done = self.ask(*options, expect=BAD_INPUT)
             self.assertIn(words, done.err)

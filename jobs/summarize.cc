@@ -27,7 +27,7 @@ po::options_description describe_writing(WritingOptions& w, std::string& mode, I
       ("mode", po::value(&mode)->default_value(mode)->value_name("HOW"),
        "final: one text per document; sections: one per section, each with all before it in mind; hierarchical: the sections' "
        "texts are read as a document, again until they fit one section, and then summarised")
-      ("section-tokens", po::value(&w.section_tokens)->default_value(w.section_tokens)->value_name("S"), "tokens of a section");
+      ("section-tokens", po::value(&w.section_tokens)->default_value(w.section_tokens)->value_name("S"), "tokens of a section, at least 16; with --mode hierarchical at least two texts of --max-new-tokens and what stands between them");
   return what.add(describe_texts(w, seed));
 }
 
@@ -44,8 +44,10 @@ po::options_description describe_extractive(Index& passages, Index& window) {
 void settle_extractive(CorpusJob& job, Index passages, Index window) {
   const WritingOptions& texts = *job.writing, usual;
   RR_CHECK_INPUT(texts.mode == WritingMode::final && texts.template_name == usual.template_name && texts.prompt_file.empty() && texts.stops.empty() &&
-                     texts.settings.sampling.temperature == usual.settings.sampling.temperature,
-                 "--extractive writes no texts of its own: it does not go with --mode sections or hierarchical, prompts, --stop or sampling");
+                     texts.section_tokens == usual.section_tokens && texts.settings.sampling == usual.settings.sampling &&
+                     texts.settings.seed == usual.settings.seed && texts.settings.end.max_tokens == usual.settings.end.max_tokens,
+                 "--extractive writes no texts of its own: it does not go with --mode sections or hierarchical, --section-tokens, prompts, --stop, "
+                 "--max-new-tokens, --seed or sampling");
   job.writing.reset();
   job.auto_start_token = -1;
   job.passages = passages;

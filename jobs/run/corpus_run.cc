@@ -70,7 +70,7 @@ void CorpusRun::prepare() {
 
   auto attributes = prepared_.record.attributes(job_, model_);
   attributes.push_back({"tokenizer", pass.tokenizer});
-  attributes.push_back({"start_token", Index{pass.start_token}});
+  attributes.push_back({"start_token", Index{writing_ ? writing_->start_token() : pass.start_token}});
   attributes.push_back({"end_token", Index{pass.end_token}});
   attributes.push_back({"block_tokens", list_.block_tokens});
   if (shard.count > 1) attributes.insert(attributes.end(), {{"shard", shard.number}, {"shards", shard.count}});

@@ -8,8 +8,7 @@
 namespace riverrun::jobs {
 
 namespace {
-constexpr const char* kBetween = "\n\n";
-// A section's text has at most half of its tokens, so that this many levels shrink any document to one section.
+// Two texts fit a section, so that this many levels shrink any document to one, unless texts become longer when they are read again.
 constexpr Index kMostLevels = 60;
 }  // namespace
 
@@ -27,7 +26,7 @@ bool Hierarchy::next_level(const std::string& spool_path, WorkList& list) {
   std::vector<TokenId> ids;
   for (const auto& [document, sections] : texts_) {
     std::string joined;
-    for (const auto& [section, text] : sections) joined += joined.empty() && section == 0 ? text : kBetween + text;
+    for (const auto& [section, text] : sections) joined += joined.empty() && section == 0 ? text : kBetweenTexts + text;
     ids.clear();
     writing_.tokenizer().encode(joined, ids);
     list.first[document] = spool.tokens();

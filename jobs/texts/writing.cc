@@ -71,11 +71,16 @@ generate::Decoder::TokenBytes TextRules::token_bytes() const {
 
 Writing::Writing(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path,
                  TokenId start_token, const model::Model& model, Stream stream)
-    : TextRules(options, model_path, tokenizer_path, model.config().vocab), mode_(options.mode), section_tokens_(options.section_tokens) {
+    : TextRules(options, model_path, tokenizer_path, model.config().vocab), mode_(options.mode), section_tokens_(options.section_tokens), start_token_(start_token) {
+  RR_CHECK_INPUT(start_token >= -1 && start_token < model.config().vocab, "--start-token ", start_token, " is outside the model's vocabulary of ", model.config().vocab);
   RR_CHECK_INPUT(section_tokens_ >= kLeastSection, "--section-tokens ", section_tokens_, " is less than a chunk of ", kLeastSection, " tokens");
   const Index most = settings().end.max_tokens;
-  RR_CHECK_INPUT(mode_ != WritingMode::hierarchical || section_tokens_ >= 2 * most, "--section-tokens ", section_tokens_,
-                 " must be at least twice --max-new-tokens ", most, " for --mode hierarchical, or the summaries would not get shorter");
+  // Then n sections' texts are fewer than n sections at the next level, whatever n is.
+  std::vector<TokenId> between;
+  tokenizer().encode(kBetweenTexts, between);
+  const Index two = 2 * most + std::ssize(between);
+  RR_CHECK_INPUT(mode_ != WritingMode::hierarchical || section_tokens_ >= two, "--section-tokens ", section_tokens_, " is less than ", two,
+                 ", two texts of --max-new-tokens ", most, " and what stands between them: with --mode hierarchical the summaries would not get shorter");
   RR_CHECK_INPUT(!prompts().after.empty(), "the prompt's part [after] is empty; the model must be asked for a text");
   RR_CHECK_INPUT(!prompts().section.empty(), "the prompt's part [section] is empty; the model must be asked for a text");
 

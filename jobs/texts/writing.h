@@ -53,13 +53,19 @@ Index texts_at_once(const model::StateShape& state);
 // Adds what they take to what a rank does with a model of that state.
 void add_texts(model::Use& use, const model::StateShape& state);
 
+// Between the texts of a document's sections where they are read again, as a document of their own.
+inline constexpr const char* kBetweenTexts = "\n\n";
+
 class Writing : public TextRules {
  public:
-  // `start_token`: put before everything else; -1: none. InputError for prompts or options that do not go together.
+  // `start_token`: put before everything else; -1: none. InputError for prompts or options that do not go together, or an id
+  // that is not in the model's vocabulary.
   Writing(const WritingOptions& options, const std::string& model_path, const std::string& tokenizer_path, TokenId start_token,
           const model::Model& model, Stream stream);
 
   WritingMode mode() const { return mode_; }
+
+  TokenId start_token() const { return start_token_; }
 
   // What is read before every document: null when that is nothing.
   const model::State* start() const { return start_ ? &*start_ : nullptr; }
@@ -84,6 +90,7 @@ class Writing : public TextRules {
  private:
   WritingMode mode_;
   Index section_tokens_;
+  TokenId start_token_;
   std::vector<TokenId> reminder_, section_, after_;
   std::optional<model::State> start_;
 };

@@ -29,6 +29,7 @@ struct Sampling {
 
   bool penalises() const { return presence != 0 || frequency != 0; }
   bool greedy() const { return temperature == 0 || top_p == 0 || top_k == 1; }
+  bool operator==(const Sampling&) const = default;
 };
 
 // InputError for a setting out of its range, naming it as the options do.

@@ -169,12 +169,24 @@ class SummarizeTest(JobTest):
     def test_bad_options_are_refused(self):
         self.refuse("--mode 'all'", "--mode", "all")
         self.refuse("--section-tokens 15", "--mode", "sections", "--section-tokens", 15)
-        self.refuse("at least twice", "--mode", "hierarchical", "--section-tokens", 100, "--max-new-tokens", 51)
+        self.refuse("--section-tokens 100 is less than 101", "--mode", "hierarchical", "--section-tokens", 100, "--max-new-tokens", 50)
         self.refuse("--template 'chat'", "--template", "chat")
         self.refuse("--temperature -1", "--temperature", -1)
         self.refuse("--top-p 2", "--top-p", 2)
         self.refuse("--max-new-tokens 0", "--max-new-tokens", 0)
         self.refuse("--stop is empty", "--stop", "")
+
+    def test_the_start_token_is_recorded_and_another_is_refused(self):
+        options = ("summarize", "--model", GOLDEN_MODEL, "--input", self.corpus, "--output", self.folder / "start.h5",
+                   "--tokenizer", self.tokenizer, *SMALL)
+        for start, recorded in (("auto", 0), ("none", -1), (5, 5)):
+            done = run(*options, "--overwrite", "--start-token", start)
+            self.assertEqual(done.code, 0, done.err)
+            self.assertEqual(read_output(self.folder / "start.h5")[0]["start_token"], recorded)
+        done = run(*options, "--resume", "--start-token", 6)
+        self.assertEqual(done.code, BAD_INPUT, done.err)
+        self.assertIn("start_token was 5 and would now be 6", done.err)
+        self.refuse("--start-token 999999 is outside the model's vocabulary", "--start-token", 999999)
 
     def test_bad_prompt_files_are_refused(self):
         path = self.folder / "bad.txt"

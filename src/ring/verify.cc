@@ -82,7 +82,7 @@ Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, Transport
     proof.incoming = {};
   }
   if (ranks == 1) {
-    received = sent;
+    received = std::move(sent);
   } else {
     for (std::size_t i = 0; i < received.size(); ++i) receives.push_back(transport.post_receive(from, static_cast<Index>(i) % transport.most_tag(), received[i]));
     for (std::size_t i = 0; i < sent.size(); ++i) sends.push_back(transport.post_send(next, static_cast<Index>(i) % transport.most_tag(), sent[i]));

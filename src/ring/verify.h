@@ -28,8 +28,8 @@ struct ProofMessages {
 };
 
 // Called by all ranks at once. `mine`: of blocks_to_verify(plan, this rank, count), in their order; `compute_again` gives what
-// a block comes to here. When that throws, `messages` must live until the transport has abandoned them. Returns how many blocks of the rank before this one have come to the same; Error, with the block and
-// both ranks, for the first that has not.
+// a block comes to here. When that throws, `messages` must live until the transport has abandoned them. Returns how many blocks
+// of the rank before this one have come to the same; Error, with the block and both ranks, for the first that has not.
 Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, transport::Transport& transport, transport::Clock::duration timeout,
                     Index count, std::vector<BlockProof> mine, ProofMessages& messages,
                     const std::function<BlockProof(const BlockProof&)>& compute_again);

@@ -117,19 +117,29 @@ void stop_and_hand_over(RingRun run, const model::Model& model, const kernels::K
   RR_CHECK(std::fflush(copies) == 0, "cannot write");
 }
 
+template <class Body>
+pid_t start_child(Body body) {
+  const pid_t child = ::fork();
+  if (child != 0) return child;
+  try {
+    body();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s\n", error.what());
+    ::_exit(1);
+  }
+  ::_exit(0);
+}
+
+void expect_success(pid_t child) {
+  int status = -1;
+  EXPECT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+}
+
 Copies copies_of_a_stopped_run(const RingRun& run, const model::Model& model, const kernels::KernelTable& kernels) {
   int ends[2];
   EXPECT_EQ(::pipe(ends), 0);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    try {
-      stop_and_hand_over(run, model, kernels, ::fdopen(ends[1], "wb"));
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      ::_exit(1);
-    }
-    ::_exit(0);
-  }
+  const pid_t child = start_child([&] { stop_and_hand_over(run, model, kernels, ::fdopen(ends[1], "wb")); });
   ::close(ends[1]);
   std::FILE* const file = ::fdopen(ends[0], "rb");
   Copies copies;
@@ -139,9 +149,7 @@ Copies copies_of_a_stopped_run(const RingRun& run, const model::Model& model, co
     copies[{copy.document, copy.next_token}] = copy;
   }
   std::fclose(file);
-  int status = -1;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  expect_success(child);
   return copies;
 }
 
@@ -191,19 +199,7 @@ void stop_while_verifying(const model::Model& model, const kernels::KernelTable&
 }
 
 TEST_P(RestartTest, ASignalWhileBlocksAreVerifiedStopsAllRanksTogether) {
-  const pid_t child = ::fork();
-  if (child == 0) {
-    try {
-      stop_while_verifying(*model_, kernels_);
-    } catch (const std::exception& error) {
-      std::fprintf(stderr, "%s\n", error.what());
-      ::_exit(1);
-    }
-    ::_exit(0);
-  }
-  int status = -1;
-  EXPECT_EQ(::waitpid(child, &status, 0), child);
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0) << status;
+  expect_success(start_child([&] { stop_while_verifying(*model_, kernels_); }));
 }
 
 TEST(Restart, ADocumentWithoutItsCarryIsRefused) {

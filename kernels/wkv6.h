@@ -39,6 +39,10 @@ struct Wkv6Args {
   float* const* state_out;       // per segment, same layout, or null: not wanted; may be the same memory as state_in.
                                  // An empty segment copies state_in.
   Phase phase = Phase::prefill;
+  // What the model multiplies its matrices in, and how exactly products with and within a chunk of tokens have to be formed: f32 to
+  // 2^-22; bf16 and f16 from operands that may be rounded to TF32, 2^-11 of them at most. States, decays and sums are fp32 in
+  // any case. Backends that compute token by token, as those for the CPU do, compute in fp32 whatever stands here.
+  DType operand = DType::f32;
 };
 
 // out = GN(y; ln_x) * g, with the group norm of Wkv7ReadoutArgs and no bonus; g null means 1 (RWKV-5.0).

@@ -4,7 +4,7 @@
 // holds the state is then the left operand where it is, and u and y come out transposed, values by tokens.
 #pragma once
 
-#include "kernels/cuda/split_tf32.cuh"
+#include "kernels/cuda/tf32.cuh"
 
 namespace riverrun::kernels::cuda {
 
@@ -14,20 +14,22 @@ inline constexpr int kChunkTokens = 16;
 struct ValuesByTokens {
   float tile[2][4] = {};
 
-  // += left^T weights^T: `left` [16 tokens s, 16 values] by its halves, `weights` [t][s].
-  __device__ __forceinline__ void add(const SplitLeft (&left)[2], const float* weights, int stride) {
+  // += left^T weights^T: `left` [16 tokens s, 16 values] by its halves, `weights` [t][s], kept.
+  template <Tf32 kind>
+  __device__ __forceinline__ void add(const Left<kind> (&left)[2], const float* weights, int stride) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
 #pragma unroll
       for (int i = 0; i < 2; ++i)
-        multiply_split(tile[i], left[half], right_rows(weights, stride, 8 * i, 8 * half));
+        multiply(tile[i], left[half], right_rows<kind>(weights, stride, 8 * i, 8 * half));
     }
   }
 
-  // += S rows^T over keys [8 j, 8 j + 8): `rows` [token][key].
-  __device__ __forceinline__ void add_keys(const SplitLeft& state, const float* rows, int stride, int j) {
+  // += S rows^T over keys [8 j, 8 j + 8): `rows` [token][key], kept.
+  template <Tf32 kind>
+  __device__ __forceinline__ void add_keys(const Left<kind>& state, const float* rows, int stride, int j) {
 #pragma unroll
-    for (int i = 0; i < 2; ++i) multiply_split(tile[i], state, right_rows(rows, stride, 8 * i, 8 * j));
+    for (int i = 0; i < 2; ++i) multiply(tile[i], state, right_rows<kind>(rows, stride, 8 * i, 8 * j));
   }
 
   // `y`: the first token's row at the warp's first value row; D from a token to the next.
@@ -63,11 +65,21 @@ struct StateRows {
     });
   }
 
-  // f(j, keys [8 j, 8 j + 8) of the state as a left operand)
-  template <class Function>
+  // f(j, keys [8 j, 8 j + 8) of S diag(scale) as a left operand)
+  template <Tf32 kind, class Function>
+  __device__ __forceinline__ void for_each_left(const float* scale, Function&& f) const {
+    const int pair = threadIdx.x % 4;
+#pragma unroll
+    for (int j = 0; j < N / 8; ++j) {
+      const auto by = *reinterpret_cast<const float2*>(scale + 8 * j + 2 * pair);
+      f(j, left_of<kind>({tile[j][0] * by.x, tile[j][1] * by.y, tile[j][2] * by.x, tile[j][3] * by.y}));
+    }
+  }
+  // The same of S.
+  template <Tf32 kind, class Function>
   __device__ __forceinline__ void for_each_left(Function&& f) const {
 #pragma unroll
-    for (int j = 0; j < N / 8; ++j) f(j, left_of(tile[j]));
+    for (int j = 0; j < N / 8; ++j) f(j, left_of<kind>(tile[j]));
   }
 
   // S' = S diag(decay) + what add(j, sums) adds to the sums of tile j. They are summed by themselves: the
@@ -79,8 +91,9 @@ struct StateRows {
     for (int j = 0; j < N / 8; ++j) {
       float added[4] = {};
       add(j, added);
-#pragma unroll
-      for (int i = 0; i < 4; ++i) tile[j][i] = fmaf(tile[j][i], decay[8 * j + 2 * pair + i % 2], added[i]);
+      const auto by = *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair);
+      tile[j][0] = fmaf(tile[j][0], by.x, added[0]), tile[j][1] = fmaf(tile[j][1], by.y, added[1]);
+      tile[j][2] = fmaf(tile[j][2], by.x, added[2]), tile[j][3] = fmaf(tile[j][3], by.y, added[3]);
     }
   }
 

@@ -28,6 +28,14 @@ __device__ __forceinline__ float bits_as_float(std::uint32_t bits) {
 #endif
 }
 
+__device__ __forceinline__ std::uint32_t float_as_bits(float value) {
+#if RIVERRUN_CUDA_EMULATED
+  return cuda_emulator::as_bits(value);
+#else
+  return __float_as_uint(value);
+#endif
+}
+
 struct Bf16 {
   std::uint16_t bits;
 };

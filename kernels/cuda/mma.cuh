@@ -12,15 +12,17 @@
 
 namespace riverrun::kernels::cuda {
 
+// Those of a float that a TF32 keeps. PTX leaves open what round_to_tf32 makes of the others; products ignore them.
+inline constexpr std::uint32_t kTf32Bits = 0xffffe000u;
+
 #if RIVERRUN_CUDA_EMULATED
 using cuda_emulator::multiply_tf32;
 using cuda_emulator::round_to_tf32;
 #else
-// Also the bits of a float: PTX leaves open what the low 13 hold.
 __device__ __forceinline__ std::uint32_t round_to_tf32(float value) {
   std::uint32_t rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
-  return rounded & 0xffffe000u;
+  return rounded;
 }
 
 __device__ __forceinline__ void multiply_tf32(float (&d)[4], const std::uint32_t (&a)[4],

@@ -35,18 +35,17 @@ struct LongProduct {
   }
 };
 
-template <int N>
+template <int N, Tf32 kind>
 struct Chunk {
   static constexpr int kWarps = N / 16, kThreads = kWarps * kWarp;
-  // Distances of rows, so that lanes meet different banks: along rows two at a time, or along columns.
-  static constexpr int kAlongRows = N + 8, kAlongColumns = N + 4, kWeightsRow = kC + 8;
+  static constexpr int kRow = N + kPadding, kWeightsRow = kC + 8;
 
   struct Incoming {
-    float operands[kOperands][kC][kAlongRows];
-    float v[kC][kAlongColumns];
+    float operands[kOperands][kC][kRow];
+    float v[kC][kRow];             // rows at place_of(t)
   } incoming[2];                   // this chunk and the next
-  float r_in[kC][kAlongRows];      // r_t w_0 ... w_{t-1}
-  float k_out[kC][kAlongColumns];  // k_t w_{t+1} ... w_{C-1}
+  float r_in[kC][kRow];            // r_t w_0 ... w_{t-1}
+  float k_out[kC][kRow];           // k_t w_{t+1} ... w_{C-1}, rows at place_of(t)
   float decay[N];                  // w_0 ... w_{C-1}
   float weights[kC][kWeightsRow];  // [t][s]: sum_n r_t k_s w_{s+1} ... w_{t-1}; diagonal: sum_n r_t u k_t
 
@@ -58,7 +57,7 @@ struct Chunk {
     for (int at = static_cast<int>(threadIdx.x); at < (kOperands + 1) * kC * kFours; at += kThreads) {
       const int column = at % kFours * 4, t = at / kFours % kC, operand = at / (kFours * kC);
       const bool is_v = operand == kOperands;
-      float* const there = is_v ? &to.v[t][column] : &to.operands[operand][t][column];
+      float* const there = is_v ? &to.v[place_of(t)][column] : &to.operands[operand][t][column];
       const float* const source = is_v ? args.v : args.operands[operand];
       if (t < tokens) {
         copy_16_async(there,
@@ -77,13 +76,13 @@ struct Chunk {
     if (threadIdx.x < N) {
 #pragma unroll
       for (int t = 0; t < kC; ++t) {
-        r_in[t][n] = from.operands[kR][t][n] * product.value();
+        r_in[t][n] = as_kept<kind>(from.operands[kR][t][n] * product.value());
         product.multiply(from.operands[kW][t][n]);
       }
     } else {
 #pragma unroll
       for (int t = kC - 1; t >= 0; --t) {
-        k_out[t][n] = from.operands[kK][t][n] * product.value();
+        k_out[place_of(t)][n] = as_kept<kind>(from.operands[kK][t][n] * product.value());
         product.multiply(from.operands[kW][t][n]);
       }
       decay[n] = product.value();
@@ -103,7 +102,7 @@ struct Chunk {
       sum = fmaf(r[i] * bonus[n], from.operands[kK][t][n], sum);
     }
     sum = sum_over_lanes<kLanes>(sum);
-    if (lane == 0) weights[t][t] = sum;
+    if (lane == 0) weights[t][t] = as_kept<kind>(sum);
     for (int s = t + 1 + lane; s < kC; s += kLanes) weights[t][s] = 0;
     for (int back = 1; back < kC; ++back) {
       const int s = t - back;
@@ -116,18 +115,18 @@ struct Chunk {
         between[i] *= from.operands[kW][s][n];
       }
       sum = sum_over_lanes<kLanes>(sum);
-      if (lane == 0 && s >= 0) weights[t][s] = sum;
+      if (lane == 0 && s >= 0) weights[t][s] = as_kept<kind>(sum);
     }
   }
 };
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
-template <int N>
-__global__ void __launch_bounds__(Chunk<N>::kThreads, 2)
+template <int N, Tf32 kind>
+__global__ void __launch_bounds__(Chunk<N, kind>::kThreads, 2)
     wkv6_chunk_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
-  auto& chunk = *launch_shared<Chunk<N>>();
-  constexpr int kAlongRows = Chunk<N>::kAlongRows, kAlongColumns = Chunk<N>::kAlongColumns;
+  using Chunk = Chunk<N, kind>;
+  auto& chunk = *launch_shared<Chunk>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
   const Index D = args.D, column = (args.first_head + blockIdx.x) * N;
   const int row0 = 16 * static_cast<int>(threadIdx.x / kWarp);
@@ -139,38 +138,39 @@ __global__ void __launch_bounds__(Chunk<N>::kThreads, 2)
   StateRows<N> S;
   S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
   int turn = 0;
-  Chunk<N>::fetch(chunk.incoming[0], args, column, segment.begin, tokens_from(segment.begin));
+  Chunk::fetch(chunk.incoming[0], args, column, segment.begin, tokens_from(segment.begin));
   for (Index first = segment.begin; first < segment.end; first += kC, turn ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // the chunk is there, and all are done with the one before
     const auto& incoming = chunk.incoming[turn];
     if (first + kC < segment.end) {
-      Chunk<N>::fetch(chunk.incoming[turn ^ 1], args, column, first + kC, tokens_from(first + kC));
+      Chunk::fetch(chunk.incoming[turn ^ 1], args, column, first + kC, tokens_from(first + kC));
     }
     chunk.scale(incoming);
     chunk.weigh(incoming, args.u + column);
     __syncthreads();
     ValuesByTokens y;
-    S.for_each_left([&](int j, const SplitLeft& state) { y.add_keys(state, chunk.r_in[0], kAlongRows, j); });
-    const SplitLeft v[2] = {left_columns(incoming.v[0], kAlongColumns, 0, row0),
-                            left_columns(incoming.v[0], kAlongColumns, 8, row0)};
-    y.add(v, chunk.weights[0], Chunk<N>::kWeightsRow);
+    S.template for_each_left<kind>(
+        [&](int j, const Left<kind>& state) { y.add_keys(state, chunk.r_in[0], Chunk::kRow, j); });
+    const Left<kind> v[2] = {left_columns<kind>(incoming.v[0], Chunk::kRow, 0, row0),
+                             left_columns<kind>(incoming.v[0], Chunk::kRow, 8, row0)};
+    y.add(v, chunk.weights[0], Chunk::kWeightsRow);
     y.write(args.y + first * D + column + row0, D, tokens_from(first));
     S.update(chunk.decay, [&](int j, float(&added)[4]) {
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
-        multiply_split(added, v[half], right_columns(chunk.k_out[0], kAlongColumns, 8 * half, 8 * j));
+        multiply(added, v[half], right_columns<kind>(chunk.k_out[0], Chunk::kRow, 8 * half, 8 * j));
       }
     });
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
 }
 
-template <int N>
+template <int N, Tf32 kind>
 void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segments, Index heads,
                    Stream stream) {
-  launch(wkv6_chunk_kernel<N>, dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
-         Chunk<N>::kThreads, sizeof(Chunk<N>), stream, parameters, segments);
+  launch(wkv6_chunk_kernel<N, kind>, dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
+         Chunk<N, kind>::kThreads, sizeof(Chunk<N, kind>), stream, parameters, segments);
 }
 
 }  // namespace
@@ -189,9 +189,11 @@ void wkv6_chunks(const Wkv6Args& args, const SegmentTable& segments, Stream stre
                                       .v = args.v,
                                       .u = args.u,
                                       .y = args.y};
-  if (args.N == 32) return launch_chunks<32>(parameters, segments, args.heads, stream);
-  RR_CHECK(args.N == 64, "chunks of heads of ", args.N);
-  launch_chunks<64>(parameters, segments, args.heads, stream);
+  RR_CHECK(has_wkv6_chunks(args.N), "chunks of heads of ", args.N);
+  with_tf32(args.operand, [&](auto kind) {
+    if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, stream);
+    launch_chunks<64, kind()>(parameters, segments, args.heads, stream);
+  });
 }
 
 }  // namespace riverrun::kernels::cuda

@@ -6,35 +6,47 @@ namespace riverrun::kernels::cuda {
 
 namespace {
 
-struct ChunkParameters {
-  Index D, first_head;
-  const float *operands[kOperands], *v;
-  float* y;
-};
-
-// What is added in a chunk: u^T b + v^T k.
-template <int N>
-__device__ __forceinline__ void update(StateRows<N>& S, const Wkv7Chunk<N>& chunk, const SplitLeft (&u)[2],
-                                       const SplitLeft (&v)[2]) {
+// The state of 16 value rows of a head through a chunk that is ready. `y`: the chunk's first token, at the
+// first of the rows.
+template <int N, Tf32 kind>
+__device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk<N, kind>& chunk, int row0,
+                                               float* y, Index D, int tokens) {
+  constexpr int kRow = chunk.kRow, kGramRow = chunk.kGramRow;
+  ValuesByTokens u, out;
+  S.template for_each_left<kind>(chunk.middle, [&](int j, const Left<kind>& state) {
+    u.add_keys(state, chunk.operands[kA][0], kRow, j);
+    out.add_keys(state, chunk.operands[kR][0], kRow, j);
+  });
+  const Left<kind> v[2] = {left_columns<kind>(chunk.operands[kV][0], kRow, 0, row0),
+                           left_columns<kind>(chunk.operands[kV][0], kRow, 8, row0)};
+  u.add(v, chunk.within.grams[kMak][0], kGramRow);
+  out.add(v, chunk.within.grams[kMrk][0], kGramRow);
+  const Left<kind> right_side[2] = {left_of<kind>(u.tile[0]), left_of<kind>(u.tile[1])};
+  ValuesByTokens solved;
+  solved.add(right_side, chunk.within.inverse[0], kGramRow);
+  const Left<kind> removed[2] = {left_of<kind>(solved.tile[0]), left_of<kind>(solved.tile[1])};
+  out.add(removed, chunk.within.grams[kMrb][0], kGramRow);
+  out.write(y, D, tokens);
   S.update(chunk.decay, [&](int j, float(&added)[4]) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      multiply_split(added, u[half], right_columns(chunk.b_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
-      multiply_split(added, v[half], right_columns(chunk.k_out[0], chunk.kAlongColumns, 8 * half, 8 * j));
+      multiply(added, removed[half], right_columns<kind>(chunk.operands[kB][0], kRow, 8 * half, 8 * j));
+      multiply(added, v[half], right_columns<kind>(chunk.operands[kK][0], kRow, 8 * half, 8 * j));
     }
+    const auto by = *reinterpret_cast<const float2*>(chunk.rest + 8 * j + threadIdx.x % 4 * 2);
+    added[0] *= by.x, added[1] *= by.y, added[2] *= by.x, added[3] *= by.y;
   });
 }
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
-template <int N>
-__global__ void __launch_bounds__(Wkv7Chunk<N>::kThreads)
+template <int N, Tf32 kind>
+__global__ void __launch_bounds__(Wkv7Chunk<N, kind>::kThreads)
     wkv7_chunk_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
-  using Chunk = Wkv7Chunk<N>;
-  auto& chunk = *launch_shared<Chunk>();
+  auto* const chunks = launch_shared<Wkv7Chunk<N, kind>>();  // this one and the next
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
   const Index D = args.D, column = (args.first_head + blockIdx.x) * N;
-  const int warp = threadIdx.x / kWarp, row0 = 16 * warp;
+  const int thread = static_cast<int>(threadIdx.x), row0 = 16 * (thread / kWarp);
   const Index state_at = (Index{blockIdx.x} * N + row0) * N;
   const auto tokens_from = [&](Index first) {
     return static_cast<int>(segment.end - first < kC ? segment.end - first : kC);
@@ -43,47 +55,34 @@ __global__ void __launch_bounds__(Wkv7Chunk<N>::kThreads)
   StateRows<N> S;
   S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
   int turn = 0;
-  Chunk::fetch(chunk.incoming[0], args.operands, args.v, column, segment.begin, tokens_from(segment.begin),
-               D);
+  chunks[0].fetch(args, segment.begin * D + column, tokens_from(segment.begin), thread);
   for (Index first = segment.begin; first < segment.end; first += kC, turn ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // the chunk is there, and all are done with the one before
-    const auto& incoming = chunk.incoming[turn];
+    auto& chunk = chunks[turn];
     if (first + kC < segment.end) {
-      Chunk::fetch(chunk.incoming[turn ^ 1], args.operands, args.v, column, first + kC,
-                   tokens_from(first + kC), D);
+      chunks[turn ^ 1].fetch(args, (first + kC) * D + column, tokens_from(first + kC), thread);
     }
-    chunk.scale(incoming);
+    chunk.take_logarithms(thread);
     __syncthreads();
-    chunk.multiply_rows();
+    chunk.scale(thread);
     __syncthreads();
-    if (warp == 0) chunk.invert();
-    __syncwarp();  // half of its lanes return early, and the products below take whole warps
-    ValuesByTokens u, y;
-    S.for_each_left([&](int j, const SplitLeft& state) {
-      u.add_keys(state, chunk.a_in[0], Chunk::kAlongRows, j);
-      y.add_keys(state, chunk.r_in[0], Chunk::kAlongRows, j);
-    });
-    const SplitLeft v[2] = {left_columns(incoming.v[0], Chunk::kAlongColumns, 0, row0),
-                            left_columns(incoming.v[0], Chunk::kAlongColumns, 8, row0)};
-    u.add(v, chunk.grams[kMak][0], Chunk::kGramRow);
-    y.add(v, chunk.grams[kMrk][0], Chunk::kGramRow);
-    __syncthreads();  // the inverse
-    ValuesByTokens solved;
-    solved.add({left_of(u.tile[0]), left_of(u.tile[1])}, chunk.inverse[0], Chunk::kGramRow);
-    const SplitLeft removed[2] = {left_of(solved.tile[0]), left_of(solved.tile[1])};
-    y.add(removed, chunk.grams[kMrb][0], Chunk::kGramRow);
-    y.write(args.y + first * D + column + row0, D, tokens_from(first));
-    update(S, chunk, removed, v);
+    chunk.multiply_rows(thread);
+    __syncthreads();
+    if (thread < kWarp) chunk.invert(thread);
+    __syncthreads();
+    read_and_write(S, chunk, row0, args.y + first * D + column + row0, D, tokens_from(first));
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
 }
 
-template <int N>
+template <int N, Tf32 kind>
 void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segments, Index heads,
                    Stream stream) {
-  launch(wkv7_chunk_kernel<N>, dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
-         Wkv7Chunk<N>::kThreads, sizeof(Wkv7Chunk<N>), stream, parameters, segments);
+  using Chunk = Wkv7Chunk<N, kind>;
+  launch(wkv7_chunk_kernel<N, kind>,
+         dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)), Chunk::kThreads,
+         2 * sizeof(Chunk), stream, parameters, segments);
 }
 
 }  // namespace
@@ -95,14 +94,16 @@ void wkv7_chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stre
     RR_CHECK(whole_fours(args.N, segments.entries[s].in, segments.entries[s].out),
              "states that are not aligned");
   }
+  RR_CHECK(has_wkv7_chunks(args.N), "chunks of heads of ", args.N);
   const ChunkParameters parameters = {.D = args.H * args.N,
                                       .first_head = args.first_head,
-                                      .operands = {args.r, args.w, args.k, args.a, args.b},
-                                      .v = args.v,
+                                      .operands = {args.a, args.r, args.b, args.k, args.v},
+                                      .w = args.w,
                                       .y = args.y};
-  if (args.N == 32) return launch_chunks<32>(parameters, segments, args.heads, stream);
-  RR_CHECK(args.N == 64, "chunks of heads of ", args.N);
-  launch_chunks<64>(parameters, segments, args.heads, stream);
+  with_tf32(args.operand, [&](auto kind) {
+    if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, stream);
+    launch_chunks<64, kind()>(parameters, segments, args.heads, stream);
+  });
 }
 
 }  // namespace riverrun::kernels::cuda

@@ -1,117 +1,159 @@
 // One chunk of WKV-7 (docs/wkv.md, "The chunked form"): what is in shared memory, and how it gets there.
 //
-// A block has a head and 16 value rows per warp. Everything in fp32; products on the tensor cores in three
-// parts (split_tf32.cuh).
+// With p_t the product of decays up to token t of the chunk and c the product up to its middle, per key
+// channel, rows are a p_{t-1} / c, r p_t / c, b c / p_t and k c / p_t, for the products within the chunk and
+// for those with the state alike: the state is read as S diag(c), and what the chunk adds to it is multiplied
+// by p_C / c. Everything is fp32; how exactly the tensor cores' operands are kept is `kind` (tf32.cuh).
 #pragma once
 
 #include "kernels/cuda/chunk_state.cuh"
 #include "kernels/cuda/copy_async.cuh"
-#include "kernels/cuda/split_tf32.cuh"
 #include "kernels/cuda/wkv7_chunk.h"
 
 namespace riverrun::kernels::cuda {
 
 inline constexpr int kC = kChunkTokens;
-enum Operand { kR, kW, kK, kA, kB, kOperands };
+enum Operand { kA, kR, kB, kK, kV, kOperands };
 enum Gram { kL, kMak, kMrb, kMrk, kGrams };
 
-template <int N>
+struct ChunkParameters {
+  Index D, first_head;
+  const float *operands[kOperands], *w;
+  float* y;
+};
+
+// A chunk, from what is fetched to what is ready for the state; all of it in place. Its functions are called
+// by all kThreads threads of a crew, each with a number of its own, `thread`, and with a barrier of the crew
+// between two of them.
+template <int N, Tf32 kind>
 struct Wkv7Chunk {
   static constexpr int kWarps = N / 16, kThreads = kWarps * kWarp;
-  // Distances of rows, so that the lanes of a fragment meet different banks: read two neighbours at a time
-  // along a row, or along a column.
-  static constexpr int kAlongRows = N + 8, kAlongColumns = N + 4, kGramRow = kC + 8;
+  static_assert(kThreads == 2 * N, "a thread has a channel of half the tokens");
+  static constexpr int kRow = N + kPadding, kGramRow = kC + 8;
+  __device__ __forceinline__ static constexpr int row_of(int operand, int t) {
+    return operand == kA || operand == kR ? t : place_of(t);  // the others are read along columns, too
+  }
 
-  struct Incoming {
-    float operands[kOperands][kC][N];
-    float v[kC][kAlongColumns];
-  } incoming[2];                                             // this chunk and the next
-  float a_ref[kC][kAlongRows], r_ref[kC][kAlongRows];        // a p_{t-1} / c,  r p_t / c
-  float b_ref[kC][kAlongRows], k_ref[kC][kAlongRows];        // b c / p_t,  k c / p_t
-  float a_in[kC][kAlongRows], r_in[kC][kAlongRows];          // a p_{t-1},  r p_t
-  float b_out[kC][kAlongColumns], k_out[kC][kAlongColumns];  // b p_C / p_t,  k p_C / p_t
-  float decay[N];                                            // p_C
-  float grams[kGrams][kC][kGramRow];
-  float inverse[kC][kGramRow];  // (I - L)^-1
+  float operands[kOperands][kC][kRow];
+  float middle[N], decay[N], rest[N];  // c, p_C, p_C / c
+  struct Within {
+    float grams[kGrams][kC][kGramRow];  // of a, r with b, k: [t][s]
+    float inverse[kC][kGramRow];        // (I - L)^-1
+  };
+  union {
+    float w[kC][N];  // as fetched; then its logarithms
+    Within within;   // nothing of w is left then
+  };
 
-  // Starts to fetch the chunk that begins with row `first`, of the head whose first channel is `head_column`.
-  // Rows that are not there neither decay nor write.
-  __device__ __forceinline__ static void fetch(Incoming& to, const float* const (&from)[kOperands],
-                                               const float* v, Index head_column, Index first, int tokens,
-                                               Index D) {
-    constexpr int kFours = N / 4;
-    for (int at = static_cast<int>(threadIdx.x); at < (kOperands + 1) * kC * kFours; at += kThreads) {
-      const int column = at % kFours * 4, t = at / kFours % kC, operand = at / (kFours * kC);
-      float* const there = operand == kOperands ? &to.v[t][column] : &to.operands[operand][t][column];
-      const float* const source = operand == kOperands ? v : from[operand];
-      if (t < tokens) {
-        copy_16_async(there, source + (first + t) * D + head_column + column);
-      } else {
-        *reinterpret_cast<float4*>(there) = all_four(operand == kW ? 1.0f : 0.0f);
+  // Starts to fetch the chunk of `tokens` rows from `at` on, a place in every operand: a token's row at the
+  // head's first channel. Rows that are not there neither decay nor write.
+  __device__ __forceinline__ void fetch(const ChunkParameters& args, Index at, int tokens, int thread) {
+    constexpr int kFours = N / 4, kRows = kThreads / kFours;
+    const int column = thread % kFours * 4;
+    at += column;
+#pragma unroll
+    for (int t = thread / kFours, part = 0; part < kC / kRows; ++part, t += kRows) {
+      const Index row = at + t * args.D;
+#pragma unroll
+      for (int i = 0; i < kOperands; ++i) {
+        fetch_four(&operands[i][row_of(i, t)][column], args.operands[i] + row, t < tokens, 0);
       }
+      fetch_four(&w[t][column], args.w + row, t < tokens, 1);
     }
     commit_copies();
   }
 
+  __device__ __forceinline__ void take_logarithms(int thread) {
+    const int n = thread % N, first = thread / N * (kC / 2);
+#pragma unroll
+    for (int t = 0; t < kC / 2; ++t) w[first + t][n] = logf(w[first + t][n]);
+  }
+
   // Sums of logarithms, not products of w: in long memory the rounding of a running product is what is seen.
-  __device__ __forceinline__ void scale(const Incoming& from) {
-    constexpr int kParts = 2, kTokens = kC / kParts;
-    for (int item = static_cast<int>(threadIdx.x); item < N * kParts; item += kThreads) {
-      const int n = item % N, part = item / N;
-      float log_p[kC + 1];
-      log_p[0] = 0;
+  __device__ __forceinline__ void scale(int thread) {
+    const int n = thread % N, half = thread / N;
+    float log_p[kC + 1];
+    log_p[0] = 0;
 #pragma unroll
-      for (int t = 0; t < kC; ++t) log_p[t + 1] = log_p[t] + logf(from.operands[kW][t][n]);
-      const float middle = log_p[kC / 2], last = log_p[kC];
+    for (int t = 0; t < kC; ++t) log_p[t + 1] = log_p[t] + w[t][n];
+    const float to_middle = log_p[kC / 2], to_end = log_p[kC];
+    float before = half == 0 ? expf(0 - to_middle) : 1.0f;  // p_{t-1} / c
 #pragma unroll
-      for (int t = 0; t < kC; ++t) {
-        if (t / kTokens != part) continue;
-        const float before = log_p[t], now = log_p[t + 1], up = expf(middle - now), out = expf(last - now);
-        const float a = from.operands[kA][t][n], r = from.operands[kR][t][n], b = from.operands[kB][t][n],
-                    k = from.operands[kK][t][n];
-        a_ref[t][n] = a * expf(before - middle), r_ref[t][n] = r * expf(now - middle);
-        b_ref[t][n] = b * up, k_ref[t][n] = k * up;
-        a_in[t][n] = a * expf(before), r_in[t][n] = r * expf(now);
-        b_out[t][n] = b * out, k_out[t][n] = k * out;
-      }
-      if (part == 0) decay[n] = expf(last);
+    for (int i = 0; i < kC / 2; ++i) {
+      const int t = half * (kC / 2) + i;
+      const float log_now = half == 0 ? log_p[i + 1] : log_p[i + 1 + kC / 2];
+      const float now = expf(log_now - to_middle), back = expf(to_middle - log_now);
+      multiply_by(kA, t, n, before), multiply_by(kR, t, n, now);
+      multiply_by(kB, t, n, back), multiply_by(kK, t, n, back);
+      before = now;
+    }
+    if (half == 0) {
+      decay[n] = expf(to_end);
+    } else {
+      middle[n] = expf(to_middle), rest[n] = expf(to_end - to_middle);
     }
   }
 
-  // The lower parts of the products of rows, with the diagonal for r. Eight tiles of 16 x 8, dealt to the
-  // warps.
-  __device__ __forceinline__ void multiply_rows() {
-    const int lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp, group = lane / 4, pair = lane % 4;
-    for (int tile = warp; tile < 2 * kGrams; tile += kWarps) {
-      const int gram = tile / 2, s0 = tile % 2 * 8;
+  // The lower parts of the products of rows, with the diagonal for r. A warp has whole products.
+  __device__ __forceinline__ void multiply_rows(int thread) {
+    const int lane = thread % kWarp, group = lane / 4, pair = lane % 4;
+    for (int gram = thread / kWarp; gram < kGrams; gram += kWarps) {
       const bool of_r = gram == kMrb || gram == kMrk, of_b = gram == kL || gram == kMrb;
-      const float *left = of_r ? r_ref[0] : a_ref[0], *right = of_b ? b_ref[0] : k_ref[0];
-      float d[4] = {};
+      const float *left = operands[of_r ? kR : kA][0], *right = operands[of_b ? kB : kK][0];
+      float d[2][4] = {};
 #pragma unroll
       for (int n = 0; n < N; n += 8) {
-        multiply_split(d, left_rows(left, kAlongRows, n), right_rows(right, kAlongRows, s0, n));
+        const auto rows = left_rows<kind>(left, kRow, n);
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          multiply(d[half], rows, right_rows<kind>(right, kRow, 8 * half, n));
       }
 #pragma unroll
-      for (int i = 0; i < 4; ++i) {
-        const int t = group + i / 2 * 8, s = s0 + 2 * pair + i % 2;
-        grams[gram][t][s] = s < t + (of_r ? 1 : 0) ? d[i] : 0.0f;  // chosen, not multiplied by 0
+      for (int i = 0; i < 8; ++i) {
+        const int t = group + i % 4 / 2 * 8, s = row_at(i / 4 * 8 + 2 * pair + i % 2);
+        const float sum = s < t + (of_r ? 1 : 0) ? d[i / 4][i % 4] : 0.0f;  // chosen, not multiplied by 0
+        within.grams[gram][t][s] = gram == kL ? sum : as_kept<kind>(sum);
       }
     }
   }
 
   // (I - L)^-1 by substitution in fp32, a lane per column: powers of L would cancel badly. One warp.
-  __device__ __forceinline__ void invert() {
-    const int column = threadIdx.x % kWarp;
-    if (column >= kC) return;
+  __device__ __forceinline__ void invert(int lane) {
+    const int column = lane % kC;
     float x[kC];
 #pragma unroll
     for (int t = 0; t < kC; ++t) x[t] = t == column ? 1.0f : 0.0f;
 #pragma unroll
-    for (int s = 0; s < kC; ++s) {
-      inverse[s][column] = x[s];
+    for (int s0 = 0; s0 < kC; s0 += 4) {
+      float four[kC][4];
 #pragma unroll
-      for (int t = s + 1; t < kC; ++t) x[t] = fmaf(grams[kL][t][s], x[s], x[t]);
+      for (int t = s0 + 1; t < kC; ++t) {
+        const auto row = *reinterpret_cast<const float4*>(&within.grams[kL][t][s0]);
+        four[t][0] = row.x, four[t][1] = row.y, four[t][2] = row.z, four[t][3] = row.w;
+      }
+#pragma unroll
+      for (int s = s0; s < s0 + 4; ++s) {
+#pragma unroll
+        for (int t = s + 1; t < kC; ++t) x[t] = fmaf(four[t][s - s0], x[s], x[t]);
+      }
     }
+    if (lane >= kC) return;
+#pragma unroll
+    for (int t = 0; t < kC; ++t) within.inverse[t][column] = as_kept<kind>(x[t]);
+  }
+
+ private:
+  __device__ __forceinline__ static void fetch_four(float* to, const float* from, bool there,
+                                                    float otherwise) {
+    if (there) {
+      copy_16_async(to, from);
+    } else {
+      *reinterpret_cast<float4*>(to) = all_four(otherwise);
+    }
+  }
+  __device__ __forceinline__ void multiply_by(int operand, int t, int n, float factor) {
+    float& element = operands[operand][row_of(operand, t)][n];
+    element = as_kept<kind>(element * factor);
   }
 };
 

@@ -2,8 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdint>
 #include <vector>
 
+#include "core/types.h"
 #include "kernels/segment.h"
 
 namespace riverrun::kernels::reference {
@@ -16,6 +20,21 @@ struct Matrix {
   Matrix(Index r, Index c) : rows(r), cols(c), data(static_cast<std::size_t>(r * c)) {}
   float& operator()(Index r, Index c) { return data[r * cols + c]; }
   float operator()(Index r, Index c) const { return data[r * cols + c]; }
+};
+
+// What the products of a chunked kernel take for x: of a model in fp32 x itself, else x rounded to the 10 bits of fraction that a TF32
+// has, ties away from zero.
+class OperandRounding {
+ public:
+  explicit OperandRounding(DType operand) : to_tf32_(operand != DType::f32) {}
+  float operator()(double x) const {
+    const auto value = static_cast<float>(x);
+    if (!to_tf32_ || !std::isfinite(value)) return value;
+    return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000u) & 0xffffe000u);
+  }
+
+ private:
+  bool to_tf32_;
 };
 
 // Calls run(segment, head, S) for each segment and each head of `args`, a Wkv6Args or Wkv7Args: S is the head's state [value][key],

@@ -28,7 +28,7 @@ struct Chunk {
   std::vector<float> decay;  // w_0 ... w_{C-1}
 };
 
-Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head) {
+Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head, OperandRounding operand) {
   const Index N = args.N, width = args.H * N;
   Chunk chunk = {C, Matrix(C, N), Matrix(C, N), Matrix(C, C), Matrix(C, N), std::vector<float>(N)};
   std::vector<double> gram(C * C, 0.0);
@@ -38,8 +38,8 @@ Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head) {
     double before = 1;  // w_0 ... w_{t-1}
     for (Index t = 0; t < C; ++t) {
       const Index i = at + t * width;
-      chunk.V(t, n) = args.v[i];
-      chunk.R(t, n) = static_cast<float>(args.r[i] * before);
+      chunk.V(t, n) = operand(args.v[i]);
+      chunk.R(t, n) = operand(args.r[i] * before);
       gram[t * C + t] += double{args.r[i]} * args.u[head * N + n] * args.k[i];
       double between = 1;  // w_{s+1} ... w_{t-1}
       for (Index s = t - 1; s >= 0; --s) {
@@ -51,22 +51,21 @@ Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head) {
     chunk.decay[n] = static_cast<float>(before);
     double behind = 1;  // w_{t+1} ... w_{C-1}
     for (Index t = C - 1; t >= 0; --t) {
-      chunk.K(t, n) = static_cast<float>(args.k[at + t * width] * behind);
+      chunk.K(t, n) = operand(args.k[at + t * width] * behind);
       behind *= w(t);
     }
   }
-  std::transform(gram.begin(), gram.end(), chunk.A.data.begin(),
-                 [](double sum) { return static_cast<float>(sum); });
+  std::transform(gram.begin(), gram.end(), chunk.A.data.begin(), operand);
   return chunk;
 }
 
 // The state pass: the only part that depends on the chunk before, S in and out.
-void apply(const Chunk& chunk, Matrix& S, float* y, Index width) {
+void apply(const Chunk& chunk, Matrix& S, float* y, Index width, OperandRounding operand) {
   const Index C = chunk.C, N = S.rows;
   for (Index t = 0; t < C; ++t) {
     for (Index v = 0; v < N; ++v) {
       double sum = 0;
-      for (Index k = 0; k < N; ++k) sum += double{chunk.R(t, k)} * S(v, k);
+      for (Index k = 0; k < N; ++k) sum += double{chunk.R(t, k)} * operand(S(v, k));
       for (Index s = 0; s <= t; ++s) sum += double{chunk.A(t, s)} * chunk.V(s, v);
       y[t * width + v] = static_cast<float>(sum);
     }
@@ -84,10 +83,11 @@ void apply(const Chunk& chunk, Matrix& S, float* y, Index width) {
 
 void wkv6_chunk(const Wkv6Args& args, Stream) {
   const Index N = args.N, width = args.H * N;
+  const OperandRounding operand(args.operand);
   for_each_head(args, [&](const Segment& segment, Index head, Matrix& S) {
     for (Index t = segment.begin; t < segment.end; t += kWkv6Chunk) {
-      const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, segment.end - t), head);
-      apply(chunk, S, args.y + t * width + head * N, width);
+      const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, segment.end - t), head, operand);
+      apply(chunk, S, args.y + t * width + head * N, width, operand);
     }
   });
 }

@@ -1,7 +1,6 @@
 // WKV-6 in chunks of a few tokens: matrix products instead of a token-by-token recurrence.
 //
-// The model of a chunked GPU kernel on the CPU, and its oracle stage by stage; no table holds it
-// (docs/wkv.md).
+// The model of kernels/cuda/wkv6_chunk.cu on the CPU; no table holds it (docs/wkv.md).
 #pragma once
 
 #include "core/stream.h"
@@ -12,7 +11,7 @@ namespace riverrun::kernels::reference {
 inline constexpr Index kWkv6Chunk = 16;
 
 // The contract of kernels::Wkv6, with results that differ from the recurrence by rounding, for any decay
-// factors including 0. Chunks start at a segment's first row, so a cut at a multiple of kWkv6Chunk changes no
+// factors including 0; of bf16 and f16 operands with the operands of every product rounded to TF32. Chunks start at a segment's first row, so a cut at a multiple of kWkv6Chunk changes no
 // bit, and another cut changes rounding only.
 void wkv6_chunk(const Wkv6Args& args, Stream stream);
 

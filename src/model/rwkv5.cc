@@ -71,7 +71,7 @@ class Rwkv5 : public GatedNetwork {
     constexpr Index kSameForAllTokens = 0;
     kernels_.wkv6({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), at.decay.data(), kSameForAllTokens,
                    ws.k.data(), ws.v.data(), at.bonus.data(), ws.y.data(), ws.segment_count(), ws.segments.data(), state,
-                   next_state, ws.phase},
+                   next_state, ws.phase, precision_},
                   ws.stream);
   }
 

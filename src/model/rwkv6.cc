@@ -80,7 +80,7 @@ class Rwkv6 : public GatedNetwork {
     auto& ws = self(workspace);
     kernels_.wkv6({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), ws.w.data(), config_.channels,
                    ws.k.data(), ws.v.data(), layers_[layer].bonus.data(), ws.y.data(), ws.segment_count(), ws.segments.data(),
-                   state, next_state, ws.phase},
+                   state, next_state, ws.phase, precision_},
                   ws.stream);
   }
 

@@ -103,7 +103,7 @@ class Rwkv7 : public Network {
     auto& ws = self(workspace);
     kernels_.wkv7({ws.rows(), config_.heads, config_.head_size, first_part, parts, ws.r.data(), ws.w.data(), ws.k.data(),
                    values(ws, layer), ws.a.data(), ws.b.data(), ws.y.data(), ws.segment_count(),
-                   ws.segments.data(), state, next_state, ws.phase},
+                   ws.segments.data(), state, next_state, ws.phase, precision_},
                   ws.stream);
   }
 

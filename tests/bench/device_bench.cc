@@ -26,7 +26,9 @@ class Bench {
     std::printf("%-34s %10s %12s %14s %8s\n", "operation", "rows", "us", "rate", "share");
     const double copy = copy_rate();
     std::printf("%-34s %10s %12s %11.1f GB/s\n", "copy of 1 GiB, read and written", "", "", copy / 1e9);
-    for (Index T = 4096; T <= most_tokens; T *= 2) wkv7(T, copy);
+    for (const DType operand : {DType::bf16, DType::f32}) {
+      for (Index T = 4096; T <= most_tokens; T *= 2) wkv7(T, operand, copy);
+    }
     for (const DType type : {DType::bf16, DType::f32}) {
       if (!kernels_.multiplies(type)) continue;
       for (const Index rows : {2048, 8192}) product(rows, type, kernels::Phase::prefill, copy);
@@ -67,7 +69,7 @@ class Bench {
   }
 
   // The bound is the traffic: six rows in, one out, fp32 as the interface has it, and a state in and out.
-  void wkv7(Index T, double copy) {
+  void wkv7(Index T, DType operand, double copy) {
     const Index H = D_ / kHead;
     const Array<float> r = filled(T * D_, 0.1f), w = filled(T * D_, 0.99f), k = filled(T * D_, 0.1f), v = filled(T * D_, 0.1f),
                        a = filled(T * D_, -0.1f), b = filled(T * D_, 0.05f), y(T * D_, *kernels_.device),
@@ -75,11 +77,13 @@ class Bench {
     const kernels::Segment segment{0, T};
     float* const places[] = {state.data()};
     const double seconds = time([&] {
-      kernels_.wkv7({T, H, kHead, 0, H, r.data(), w.data(), k.data(), v.data(), a.data(), b.data(), y.data(), 1, &segment, places, places},
+      kernels_.wkv7({T, H, kHead, 0, H, r.data(), w.data(), k.data(), v.data(), a.data(), b.data(), y.data(), 1, &segment, places, places,
+                     kernels::Phase::prefill, operand},
                     stream_);
     });
     const double bytes = 4.0 * double(7 * T * D_ + 2 * H * kHead * kHead);
-    std::printf("%-34s %10lld %12.1f %11.1f GB/s %7.1f%%  %.2f ns/token\n", "wkv7", static_cast<long long>(T), seconds * 1e6,
+    std::printf("%-34s %10lld %12.1f %11.1f GB/s %7.1f%%  %.2f ns/token\n", concat("wkv7 of a model in ", name_of(operand)).c_str(),
+                static_cast<long long>(T), seconds * 1e6,
                 bytes / seconds / 1e9, 100 * bytes / seconds / copy, seconds * 1e9 / double(T));
   }
 

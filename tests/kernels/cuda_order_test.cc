@@ -47,12 +47,14 @@ TEST(CudaOrder, Recurrences) {
     const std::vector<std::vector<float>> states = {
         Random(1).normals(2 * N * N), {}, Random(2).normals(2 * N * N), {}};
     const auto of = [&](const auto& result) { return joined(result.y, result.states); };
-    const Wkv7Problem seven(41, 2, N, Kind::usual, 3);
-    expect_same_in_every_order([&] { return of(run_recurrence(table(), seven, segments, states, 1)); },
-                               concat("WKV-7 ", N));
-    const Wkv6Problem six(41, 2, N, Decay::usual, 4);
-    expect_same_in_every_order([&] { return of(run_recurrence(table(), six, segments, states, 1)); },
-                               concat("WKV-6 ", N));
+    for (const DType operand : {DType::f32, DType::bf16}) {
+      const auto seven = in_type(operand, Wkv7Problem(41, 2, N, Kind::usual, 3));
+      expect_same_in_every_order([&] { return of(run_recurrence(table(), seven, segments, states, 1)); },
+                                 concat("WKV-7 ", N, ", ", name_of(operand)));
+      const auto six = in_type(operand, Wkv6Problem(41, 2, N, Decay::usual, 4));
+      expect_same_in_every_order([&] { return of(run_recurrence(table(), six, segments, states, 1)); },
+                                 concat("WKV-6 ", N, ", ", name_of(operand)));
+    }
   }
 }
 
@@ -131,37 +133,6 @@ TEST(CudaOrder, Readouts) {
         return out.values();
       },
       "log_prob");
-}
-
-// A cut at a multiple of a chunk that leaves a chunk or more behind changes no bit, and short segments beside
-// long ones have the bits they have alone.
-TEST(CudaChunks, ACutAtAMultipleOfAChunkChangesNoBit) {
-  for (const Index N : {32, 64}) {
-    for (const Kind kind : kKinds) {
-      const Wkv7Problem whole(100, 1, N, kind, 21);
-      expect_cuts_change_no_bit(table(), whole, whole.state(22), {16, 80});
-    }
-    for (const Decay kind : kDecays) {
-      const Wkv6Problem whole(100, 1, N, kind, 24);
-      expect_cuts_change_no_bit(table(), whole, whole.state(25), {16, 80});
-    }
-  }
-}
-
-// Against fp64, of the largest value: what three products in TF32 and sums in fp32 leave. One key repeated
-// throughout makes a state that grows, as in docs/wkv.md.
-TEST(CudaChunks, AreAsGoodAsFp32) {
-  for (const Kind kind : kKinds) {
-    const Wkv7Problem problem(300, 1, 64, kind, 23);
-    const auto got = run_recurrence(table(), problem, {{0, 300}}, {{}}, 1),
-               expected = run_recurrence(oracle(), problem, {{0, 300}}, {{}}, 1);
-    double most = 0, error = 0;
-    for (std::size_t i = 0; i < got.y.size(); ++i) {
-      most = std::max(most, std::abs(double{expected.y[i]}));
-      error = std::max(error, std::abs(double{got.y[i]} - expected.y[i]));
-    }
-    EXPECT_LE(error, (kind == Kind::repeated_key ? 4e-6 : 2e-6) * most) << "kind " << static_cast<int>(kind);
-  }
 }
 
 // Segments are handed over in groups: the ones of the second and third must be as right as those of the

@@ -38,6 +38,13 @@ struct HeadSizes {
   }
 };
 
+// The same problem in a model whose operands have this type.
+template <class Problem>
+Problem in_type(DType operand, Problem problem) {
+  problem.operand = operand;
+  return problem;
+}
+
 // Results of a call: y of the first token and column of all, the states' of the call's first part.
 struct Call {
   float* y;
@@ -94,6 +101,16 @@ void expect_agreement(const KernelTable& table, const Problem& problem, const st
     expect_near(got.states[s], expected.states[s], tolerance * largest(expected.states[s]), 0,
                 what + ", state");
   }
+}
+
+// Root of the mean square of the difference, relative to that of what is expected.
+inline double rms_error(const std::vector<float>& got, const std::vector<float>& expected) {
+  double difference = 0, whole = 0;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    difference += (double{got[i]} - expected[i]) * (double{got[i]} - expected[i]);
+    whole += double{expected[i]} * expected[i];
+  }
+  return std::sqrt(difference / whole);
 }
 
 // What the ring rests on: cut a document, carry the state across the cut in place, and nothing changes.

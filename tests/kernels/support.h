@@ -41,6 +41,11 @@ inline bool of_cuda(const Variant& variant) {
 // Not on the emulator: products in prefill are cuBLAS's.
 inline bool on_gpu(const Variant& variant) { return std::string(variant.backend) == "cuda"; }
 
+// The types a model's operands may have that make a difference to a recurrence: chunks on tensor cores form products accordingly.
+inline std::vector<DType> operands_of(const Variant& variant) {
+  return of_cuda(variant) ? std::vector<DType>{DType::f32, DType::bf16} : std::vector<DType>{DType::f32};
+}
+
 // Where 40 tokens of a recurrence may be cut. CUDA's chunks of 16 are counted from a segment's first row, and what is
 // shorter is computed token by token: it wants whole chunks in front of a cut and one or more behind.
 inline std::vector<Index> cuts_of_40(const Variant& variant) {

@@ -47,6 +47,16 @@ TEST(Wkv6Chunk, KeepsSegmentsApart) {
   }
 }
 
+TEST(Wkv6Chunk, OperandsInTf32CostWhatTheirRoundingSays) {
+  for (const Decay kind : kDecays) {
+    const auto problem = in_type(DType::bf16, Wkv6Problem(300, 1, 64, kind, 8));
+    const double error = rms_error(run_recurrence(chunked(), problem, {{0, 300}}, {{}}, 1).y,
+                                   run_recurrence(oracle(), problem, {{0, 300}}, {{}}, 1).y);
+    EXPECT_LE(error, kCostOfTf32) << "kind " << static_cast<int>(kind);
+    EXPECT_GE(error, 0x1p-13) << "nothing was rounded, kind " << static_cast<int>(kind);
+  }
+}
+
 // What stands behind a decay of 0 must come out as if nothing had been before it, however large that was.
 TEST(Wkv6Chunk, DecaysOfZeroLeaveTheRestAlone) {
   const Index M = 40, N = 64;

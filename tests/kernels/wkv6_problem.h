@@ -32,6 +32,7 @@ inline float decay_of(Decay kind, Random& random) {
 struct Wkv6Problem : HeadSizes {
   bool same_decay;  // of all tokens: w is [D], as in RWKV-5
   std::vector<float> r, w, k, v, u;
+  DType operand = DType::f32;
 
   Wkv6Problem(Index rows, Index heads, Index head_size, Decay decay, unsigned seed, bool constant = false)
       : HeadSizes{rows, heads, head_size}, same_decay(constant) {
@@ -70,10 +71,15 @@ struct Wkv6Problem : HeadSizes {
             .w_stride = same_decay ? 0 : width(),
             .k = k.data(),
             .v = v.data(),
-            .u = u.data()};
+            .u = u.data(),
+            .operand = operand};
   }
 
   static void run(const KernelTable& table, const Wkv6Args& args, Stream stream) { table.wkv6(args, stream); }
 };
+
+// What operands rounded to TF32 cost y, root of mean square over root of mean square: four are on the way, k and v in the state,
+// the state itself and r, each off by 2^-11 / sqrt(3) in the mean.
+inline const double kCostOfTf32 = 0x1p-11 * std::sqrt(4.0 / 3.0);
 
 }  // namespace riverrun::kernels

@@ -73,19 +73,23 @@ TEST_P(Wkv6Test, OneRowOfDecaysHasTheBitsOfRepeatedRows) {
 
 TEST_P(Wkv6Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
-  for (const Decay kind : kDecays) {
-    for (const bool same_decay : {false, true}) {
-      const Wkv6Problem whole(40, 2, 64, kind, 11, same_decay);
-      expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
+  for (const DType operand : operands_of(GetParam())) {
+    for (const Decay kind : kDecays) {
+      for (const bool same_decay : {false, true}) {
+        const auto whole = in_type(operand, Wkv6Problem(40, 2, 64, kind, 11, same_decay));
+        expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
+      }
     }
   }
 }
 
 TEST_P(Wkv6Test, HeadRangesHaveTheBitsOfAllHeadsAtOnce) {
   const auto& table = select(GetParam());
-  for (const Index N : {32, 64}) {
-    const Wkv6Problem problem(20, 5, N, Decay::usual, 21);
-    expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
+  for (const DType operand : operands_of(GetParam())) {
+    for (const Index N : {32, 64}) {
+      const auto problem = in_type(operand, Wkv6Problem(20, 5, N, Decay::usual, 21));
+      expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
+    }
   }
 }
 
@@ -95,8 +99,11 @@ TEST_P(Wkv6Test, WritesOnlyItsHeads) {
 
 TEST_P(Wkv6Test, ASegmentHasTheBitsItHasAlone) {
   const auto& table = select(GetParam());
-  for (const bool same_decay : {false, true}) {
-    expect_segments_have_the_bits_they_have_alone(table, Wkv6Problem(50, 2, 64, Decay::long_memory, 41, same_decay));
+  for (const DType operand : operands_of(GetParam())) {
+    for (const bool same_decay : {false, true}) {
+      const Wkv6Problem all(50, 2, 64, Decay::long_memory, 41, same_decay);
+      expect_segments_have_the_bits_they_have_alone(table, in_type(operand, all));
+    }
   }
 }
 
@@ -105,6 +112,17 @@ TEST_P(Wkv6Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
   for (const Index N : {8, 20, 32, 48, 64, 128}) {
     SCOPED_TRACE(N);
     expect_one_token_of_many_has_the_bits_it_has_alone(table, Wkv6Problem(7, 3, N, Decay::usual, 45));
+  }
+}
+
+// Only chunks on tensor cores form their products by the type of the model's operands.
+TEST_P(Wkv6Test, TokenByTokenAModelsTypeChangesNoBit) {
+  const auto& table = select(GetParam());
+  const Wkv6Problem problem(40, 2, of_cuda(GetParam()) ? 48 : 64, Decay::usual, 47);
+  const auto expected = run_recurrence(table, problem, {{0, 40}}, {problem.state(48)}, 2);
+  for (const DType operand : {DType::bf16, DType::f16}) {
+    const auto got = run_recurrence(table, in_type(operand, problem), {{0, 40}}, {problem.state(48)}, 2);
+    EXPECT_TRUE(same_bits(got.y, expected.y) && same_bits(got.states[0], expected.states[0])) << name_of(operand);
   }
 }
 

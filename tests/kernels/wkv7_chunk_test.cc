@@ -47,6 +47,23 @@ TEST(Wkv7Chunk, ACutOnTheGridChangesNoBit) {
   expect_cuts_change_no_bit(chunked(), whole, {}, {kChunk, 2 * kChunk, 3 * kChunk});
 }
 
+TEST(Wkv7Chunk, OperandsInTf32CostWhatTheirRoundingSays) {
+  for (const Kind kind : kKinds) {
+    for (const Index M : {100, 1000}) {
+      const auto problem = in_type(DType::bf16, Wkv7Problem(M, 1, 64, kind, 8));
+      const double error = rms_error(run_recurrence(chunked(), problem, {{0, M}}, {{}}, 1).y,
+                                     run_recurrence(oracle(), problem, {{0, M}}, {{}}, 1).y);
+      EXPECT_LE(error, cost_of_tf32(kind, M)) << "kind " << static_cast<int>(kind) << ", M " << M;
+      EXPECT_GE(error, 0x1p-13) << "nothing was rounded, kind " << static_cast<int>(kind);
+    }
+  }
+}
+
+TEST(Wkv7Chunk, ACutOnTheGridChangesNoBitOfRoundedOperandsEither) {
+  const auto whole = in_type(DType::f16, Wkv7Problem(50, 1, 64, Kind::long_memory, 6));
+  expect_cuts_change_no_bit(chunked(), whole, {}, {kChunk, 3 * kChunk});
+}
+
 // Rows of one key, one rate: (I - L)^-1 by powers of L would be off by more than 1 here in low precision.
 TEST(Wkv7Chunk, SurvivesAThousandRepeatedKeys) {
   expect_chunks_agree(Wkv7Problem(1000, 1, 64, Kind::repeated_key, 7), {{0, 1000}}, {{}}, "repeated keys");

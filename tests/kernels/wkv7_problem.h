@@ -18,6 +18,7 @@ inline constexpr Kind kKinds[] = {Kind::usual, Kind::long_memory, Kind::edge, Ki
 
 struct Wkv7Problem : HeadSizes {
   std::vector<float> r, w, k, v, a, b;
+  DType operand = DType::f32;
 
   Wkv7Problem(Index rows, Index heads, Index head_size, Kind kind, unsigned seed)
       : HeadSizes{rows, heads, head_size} {
@@ -64,10 +65,21 @@ struct Wkv7Problem : HeadSizes {
             .k = k.data(),
             .v = v.data(),
             .a = a.data(),
-            .b = b.data()};
+            .b = b.data(),
+            .operand = operand};
   }
 
   static void run(const KernelTable& table, const Wkv7Args& args, Stream stream) { table.wkv7(args, stream); }
 };
+
+// What operands rounded to TF32 cost y, root of mean square over root of mean square, after M tokens. Each is off by up to 2^-11 of
+// itself, by 2^-11 / sqrt(3) in the mean; there are 12 of them on the way to y's longest term, Mrb (I - L)^-1 Mak v: two for
+// each of Mrb, L and Mak, these themselves, v, the right side and u. They are independent, so sqrt(12 / 3) 2^-11.
+//
+// With one key repeated and nothing forgotten, u b + v k cancels along the key, but what was rounded off b and off k also lies
+// across it, where no later token removes it: M times 2^-11 sqrt(2 / 3) of a token's share, with the values' random signs.
+inline double cost_of_tf32(Kind kind, Index M) {
+  return kind == Kind::repeated_key ? 0x1p-11 * std::sqrt(static_cast<double>(M)) : 0x1p-10;
+}
 
 }  // namespace riverrun::kernels

@@ -50,17 +50,21 @@ TEST_P(Wkv7Test, TwoTokensByHand) {
 
 TEST_P(Wkv7Test, CarryingStateAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());
-  for (const Kind kind : kKinds) {
-    const Wkv7Problem whole(40, 2, 64, kind, 11);
-    expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
+  for (const DType operand : operands_of(GetParam())) {
+    for (const Kind kind : kKinds) {
+      const auto whole = in_type(operand, Wkv7Problem(40, 2, 64, kind, 11));
+      expect_cuts_change_no_bit(table, whole, whole.state(12), cuts_of_40(GetParam()));
+    }
   }
 }
 
 TEST_P(Wkv7Test, HeadRangesHaveTheBitsOfAllHeadsAtOnce) {
   const auto& table = select(GetParam());
-  for (const Index N : {32, 64}) {
-    const Wkv7Problem problem(20, 5, N, Kind::usual, 21);
-    expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
+  for (const DType operand : operands_of(GetParam())) {
+    for (const Index N : {32, 64}) {
+      const auto problem = in_type(operand, Wkv7Problem(20, 5, N, Kind::usual, 21));
+      expect_ranges_have_the_bits_of_all(table, problem, {{3, 2}, {0, 1}, {1, 0}, {1, 2}});
+    }
   }
 }
 
@@ -69,7 +73,10 @@ TEST_P(Wkv7Test, WritesOnlyItsHeads) {
 }
 
 TEST_P(Wkv7Test, ASegmentHasTheBitsItHasAlone) {
-  expect_segments_have_the_bits_they_have_alone(select(GetParam()), Wkv7Problem(50, 2, 64, Kind::long_memory, 41));
+  for (const DType operand : operands_of(GetParam())) {
+    expect_segments_have_the_bits_they_have_alone(select(GetParam()),
+                                                  in_type(operand, Wkv7Problem(50, 2, 64, Kind::long_memory, 41)));
+  }
 }
 
 TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
@@ -77,6 +84,17 @@ TEST_P(Wkv7Test, OneTokenOfManySequencesHasTheBitsItHasAlone) {
   for (const Index N : {8, 20, 32, 48, 64, 128}) {
     SCOPED_TRACE(N);
     expect_one_token_of_many_has_the_bits_it_has_alone(table, Wkv7Problem(7, 3, N, Kind::usual, 45));
+  }
+}
+
+// Only chunks on tensor cores form their products by the type of the model's operands.
+TEST_P(Wkv7Test, TokenByTokenAModelsTypeChangesNoBit) {
+  const auto& table = select(GetParam());
+  const Wkv7Problem problem(40, 2, of_cuda(GetParam()) ? 48 : 64, Kind::usual, 47);
+  const auto expected = run_recurrence(table, problem, {{0, 40}}, {problem.state(48)}, 2);
+  for (const DType operand : {DType::bf16, DType::f16}) {
+    const auto got = run_recurrence(table, in_type(operand, problem), {{0, 40}}, {problem.state(48)}, 2);
+    EXPECT_TRUE(same_bits(got.y, expected.y) && same_bits(got.states[0], expected.states[0])) << name_of(operand);
   }
 }
 

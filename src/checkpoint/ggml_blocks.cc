@@ -12,22 +12,22 @@ namespace {
 // Every product below fits the 24 bits of an fp32, but that of Q6_K, which ends in it, so the results do not
 // depend on whether the compiler fuses a product and a sum.
 
-using Bytes = const std::byte*;
+using BlockBytes = const std::byte*;
 
 constexpr Index kSmall = 32, kLarge = 256;  // elements of a block
 
-int byte(Bytes from) { return std::to_integer<int>(*from); }
-int signed_byte(Bytes from) { return static_cast<std::int8_t>(byte(from)); }
-int low(Bytes from) { return byte(from) & 15; }
-int high(Bytes from) { return byte(from) >> 4; }
+int byte(BlockBytes from) { return std::to_integer<int>(*from); }
+int signed_byte(BlockBytes from) { return static_cast<std::int8_t>(byte(from)); }
+int low(BlockBytes from) { return byte(from) & 15; }
+int high(BlockBytes from) { return byte(from) >> 4; }
 
-float half(Bytes from) {
+float half(BlockBytes from) {
   std::uint16_t bits;
   std::memcpy(&bits, from, sizeof bits);
   return f16_to_float(bits);
 }
 
-std::uint32_t word(Bytes from) {
+std::uint32_t word(BlockBytes from) {
   std::uint32_t bits;
   std::memcpy(&bits, from, sizeof bits);
   return bits;
@@ -36,7 +36,7 @@ std::uint32_t word(Bytes from) {
 // 32 numbers of 4 bits in 16 bytes: element i is the low half of byte i, element 16 + i its high half.
 
 // scale; 32 x 4 bits, less 8
-void decode_q4_0(Bytes from, float* to) {
+void decode_q4_0(BlockBytes from, float* to) {
   const float scale = half(from);
   for (int i = 0; i < 16; ++i) {
     to[i] = scale * static_cast<float>(low(from + 2 + i) - 8);
@@ -45,7 +45,7 @@ void decode_q4_0(Bytes from, float* to) {
 }
 
 // scale; shift; 32 x 4 bits
-void decode_q4_1(Bytes from, float* to) {
+void decode_q4_1(BlockBytes from, float* to) {
   const float scale = half(from), shift = half(from + 2);
   for (int i = 0; i < 16; ++i) {
     to[i] = scale * static_cast<float>(low(from + 4 + i)) + shift;
@@ -54,7 +54,7 @@ void decode_q4_1(Bytes from, float* to) {
 }
 
 // scale; bit i of 32: the fifth of element i; 32 x 4 bits; less 16
-void decode_q5_0(Bytes from, float* to) {
+void decode_q5_0(BlockBytes from, float* to) {
   const float scale = half(from);
   const std::uint32_t fifth = word(from + 2);
   for (int i = 0; i < 16; ++i) {
@@ -66,7 +66,7 @@ void decode_q5_0(Bytes from, float* to) {
 }
 
 // scale; shift; fifth bits; 32 x 4 bits
-void decode_q5_1(Bytes from, float* to) {
+void decode_q5_1(BlockBytes from, float* to) {
   const float scale = half(from), shift = half(from + 2);
   const std::uint32_t fifth = word(from + 4);
   for (int i = 0; i < 16; ++i) {
@@ -78,7 +78,7 @@ void decode_q5_1(Bytes from, float* to) {
 }
 
 // scale; 32 x int8
-void decode_q8_0(Bytes from, float* to) {
+void decode_q8_0(BlockBytes from, float* to) {
   const float scale = half(from);
   for (int i = 0; i < kSmall; ++i) to[i] = scale * static_cast<float>(signed_byte(from + 2 + i));
 }
@@ -89,41 +89,41 @@ void decode_q8_0(Bytes from, float* to) {
 struct GroupScale {
   int scale, shift;
 };
-GroupScale group_scale(Bytes packed, int group) {
+GroupScale group_scale(BlockBytes packed, int group) {
   if (group < 4) return {byte(packed + group) & 63, byte(packed + 4 + group) & 63};
-  const Bytes rest = packed + 4 + group;
+  const BlockBytes rest = packed + 4 + group;
   return {low(rest) | (byte(packed + group - 4) >> 6) << 4, high(rest) | (byte(packed + group) >> 6) << 4};
 }
 
 // scale; shift; 12 bytes of groups; then per pair of groups 32 bytes: low halves the first, high halves the
 // second. Q5_K has 32 bytes before that: bit g of byte i is the fifth bit of element i of group g.
-void decode_q45_k(Bytes from, Bytes fifth, Bytes bits, float* to) {
+void decode_q45_k(BlockBytes from, BlockBytes fifth, BlockBytes bits, float* to) {
   const float scale = half(from), shift = half(from + 2);
   for (int group = 0; group < 8; ++group) {
     const GroupScale own = group_scale(from + 4, group);
     const float group_factor = scale * static_cast<float>(own.scale);
     const float group_shift = shift * static_cast<float>(own.shift);
     for (int i = 0; i < 32; ++i) {
-      const Bytes pair = bits + group / 2 * 32 + i;
+      const BlockBytes pair = bits + group / 2 * 32 + i;
       int value = group % 2 == 0 ? low(pair) : high(pair);
       if (fifth) value |= (byte(fifth + i) >> group & 1) << 4;
       to[group * 32 + i] = group_factor * static_cast<float>(value) - group_shift;
     }
   }
 }
-void decode_q4_k(Bytes from, float* to) { decode_q45_k(from, nullptr, from + 16, to); }
-void decode_q5_k(Bytes from, float* to) { decode_q45_k(from, from + 16, from + 48, to); }
+void decode_q4_k(BlockBytes from, float* to) { decode_q45_k(from, nullptr, from + 16, to); }
+void decode_q5_k(BlockBytes from, float* to) { decode_q45_k(from, from + 16, from + 48, to); }
 
 // 128 bytes of low four bits, 64 of upper two, 16 int8 scales of 16 elements each, scale; less 32. Each half
 // of the block: 64 bytes whose low halves are groups 0 and 1, the high ones 2 and 3; 32 bytes with two bits
 // for each group.
-void decode_q6_k(Bytes from, float* to) {
-  const Bytes upper = from + 128, scales = upper + 64;
+void decode_q6_k(BlockBytes from, float* to) {
+  const BlockBytes upper = from + 128, scales = upper + 64;
   const float scale = half(scales + 16);
   for (int group = 0; group < 8; ++group) {
     const int part = group / 4, in_part = group % 4;
     for (int i = 0; i < 32; ++i) {
-      const Bytes four = from + part * 64 + in_part % 2 * 32 + i;
+      const BlockBytes four = from + part * 64 + in_part % 2 * 32 + i;
       const int two = byte(upper + part * 32 + i) >> (2 * in_part) & 3;
       const int value = ((in_part < 2 ? low(four) : high(four)) | two << 4) - 32;
       const float group_factor = scale * static_cast<float>(signed_byte(scales + group * 2 + i / 16));
@@ -153,7 +153,7 @@ class BlockReader {
 
  private:
   const BlockLayout& layout_;
-  Bytes data_;
+  BlockBytes data_;
   Index held_ = -1;
   float values_[kLarge];
 };

@@ -21,14 +21,14 @@ enum Type : std::uint32_t {
   kU64,
   kI64,
   kF64,
-  kTypes
+  kValueTypes
 };
 // Bytes that a value takes at least: a string has a length, an array a type and a length.
-constexpr std::size_t kLeastBytes[kTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
+constexpr std::size_t kLeastBytes[kValueTypes] = {1, 1, 2, 2, 4, 4, 4, 1, 8, 12, 8, 8, 8};
 constexpr int kMaxNesting = 4;  // no known key nests arrays at all
 
 void check_type(const ByteCursor& cursor, std::uint32_t type, std::string_view key) {
-  RR_CHECK_INPUT(type < kTypes, cursor.path(), ": the metadata key ", key, " has a value of type ", type,
+  RR_CHECK_INPUT(type < kValueTypes, cursor.path(), ": the metadata key ", key, " has a value of type ", type,
                  ", which GGUF does not have");
 }
 

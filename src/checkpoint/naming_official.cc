@@ -4,7 +4,7 @@
 namespace riverrun::checkpoint {
 namespace {
 
-constexpr Rule kRules[] = {
+constexpr Rule kOfficialRules[] = {
     {"{emb|head}.weight", "="},
     {"ln_out.{weight|bias}", "="},
     {"blocks.0.ln0.{weight|bias}", "="},
@@ -40,7 +40,7 @@ bool recognises(const Contents& file) {
   for (const Scheme* const other : {&kWebRwkv5, &kWebRwkv6, &kWebRwkv7}) {  // they share most names
     if (other->recognises(file)) return false;
   }
-  for (const Rule& rule : kRules) {
+  for (const Rule& rule : kOfficialRules) {
     if (rule.from != "{emb|head}.weight" && has_name(file, rule.from)) return true;
   }
   return has_name(file, "emb.weight");  // head.weight is in other namings, too
@@ -48,6 +48,6 @@ bool recognises(const Contents& file) {
 
 }  // namespace
 
-const Scheme kOfficialNames = {"official", recognises, kRules};
+const Scheme kOfficialNames = {"official", recognises, kOfficialRules};
 
 }  // namespace riverrun::checkpoint

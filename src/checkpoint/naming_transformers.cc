@@ -5,7 +5,7 @@
 namespace riverrun::checkpoint {
 namespace {
 
-constexpr Rule kRules[] = {
+constexpr Rule kRwkv4Rules[] = {
     {"rwkv.embeddings.weight", "emb.weight"},
     {"head.weight", "="},
     {"rwkv.ln_out.{weight|bias}", "ln_out.{}"},
@@ -30,6 +30,6 @@ constexpr Rule kRules[] = {
 
 const Scheme kTransformersRwkv = {
     "transformers RWKV-4, 5, 6",
-    [](const Contents& file) { return has_name(file, "rwkv.blocks.#.attention.time_decay"); }, kRules};
+    [](const Contents& file) { return has_name(file, "rwkv.blocks.#.attention.time_decay"); }, kRwkv4Rules};
 
 }  // namespace riverrun::checkpoint

@@ -12,7 +12,6 @@ namespace riverrun {
 namespace {
 
 constexpr Index kAlignment = 64;
-constexpr Index kHugePage = Index{2} << 20;
 
 class HostDevice final : public Device {
  public:

@@ -17,7 +17,6 @@ namespace riverrun {
 
 namespace {
 
-constexpr Index kHugePage = Index{2} << 20;
 constexpr std::uint64_t kMagic = 0x7374686769657752;  // "Rweights"
 
 // The last bytes of the file.

@@ -11,6 +11,8 @@ namespace riverrun {
 using Index = std::int64_t;    // sizes, positions, counts
 using TokenId = std::int32_t;  // a row of the embedding table
 
+inline constexpr Index kHugePage = Index{2} << 20;  // bytes; that of x86-64, and of aarch64 with pages of 4 KiB
+
 enum class DType : std::uint8_t { f64, f32, bf16, f16, i64, i32, i16, i8, u8, boolean };
 
 constexpr Index size_of(DType type) {

@@ -12,7 +12,7 @@
 namespace riverrun::output {
 namespace {
 
-constexpr std::size_t kBufferBytes = std::size_t{4} << 20;
+constexpr std::size_t kMergeBufferBytes = std::size_t{4} << 20;
 
 // Appends ranges of rows to one dataset of the merged file.
 class RowCopier {
@@ -52,9 +52,9 @@ class RowCopier {
 
   void read(Index offset, Index bytes) {
     while (bytes > 0) {
-      if (buffer_.size() >= kBufferBytes) write();
+      if (buffer_.size() >= kMergeBufferBytes) write();
       const std::size_t used = buffer_.size(),
-                        piece = std::min(static_cast<std::size_t>(bytes), kBufferBytes - used);
+                        piece = std::min(static_cast<std::size_t>(bytes), kMergeBufferBytes - used);
       buffer_.resize(used + piece);
       input_->raw.read(std::span(buffer_).subspan(used), offset, target_.path);
       offset += static_cast<Index>(piece);

@@ -13,19 +13,19 @@ namespace {
 using transport::Transport;
 using Bytes = std::vector<std::byte>;
 
-struct Header {
+struct ProofHeader {
   Index block;
   std::uint32_t results_crc, carry_crc, incoming_crc, own_crc;  // the last: of what stands before it
 };
 
-std::uint32_t header_crc(const Header& header) { return crc32c(std::as_bytes(std::span(&header, 1)).first(offsetof(Header, own_crc))); }
+std::uint32_t header_crc(const ProofHeader& header) { return crc32c(std::as_bytes(std::span(&header, 1)).first(offsetof(ProofHeader, own_crc))); }
 
 Index incoming_bytes(const plan::Block& block, const CarryLayout& layout) {
   return block.slices.front().first_token > 0 ? layout.stored_bytes() : 0;
 }
 
 Bytes pack(const BlockProof& proof) {
-  Header header{proof.block, proof.results_crc, proof.carry_crc, crc32c(proof.incoming), 0};
+  ProofHeader header{proof.block, proof.results_crc, proof.carry_crc, crc32c(proof.incoming), 0};
   header.own_crc = header_crc(header);
   Bytes bytes(sizeof header + proof.incoming.size());
   std::memcpy(bytes.data(), &header, sizeof header);
@@ -34,7 +34,7 @@ Bytes pack(const BlockProof& proof) {
 }
 
 BlockProof unpack(const Bytes& bytes, Index block, int from) {
-  Header header;
+  ProofHeader header;
   std::memcpy(&header, bytes.data(), sizeof header);
   BlockProof proof{header.block, header.results_crc, header.carry_crc, {bytes.begin() + sizeof header, bytes.end()}};
   RR_CHECK(header.own_crc == header_crc(header) && header.incoming_crc == crc32c(proof.incoming) && header.block == block,
@@ -76,7 +76,7 @@ Index verify_blocks(const plan::Plan& plan, const CarryLayout& layout, Transport
   const std::vector<Index> blocks = blocks_to_verify(plan, from, count);
   auto& [sent, received] = messages;
   std::vector<transport::Ticket> receives, sends;
-  for (const Index block : blocks) received.emplace_back(sizeof(Header) + static_cast<std::size_t>(incoming_bytes(plan.blocks[block], layout)));
+  for (const Index block : blocks) received.emplace_back(sizeof(ProofHeader) + static_cast<std::size_t>(incoming_bytes(plan.blocks[block], layout)));
   for (BlockProof& proof : mine) {
     sent.push_back(pack(proof));
     proof.incoming = {};

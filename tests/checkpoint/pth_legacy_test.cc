@@ -11,7 +11,7 @@ const std::string kMagic("\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x
 std::string system_facts(bool little = true) {
   return dict({{"protocol_version", pickle::integer(1001)}, {"little_endian", little ? "\x88" : "\x89"}});
 }
-std::string storage(const std::string& type, const std::string& key, int elements,
+std::string legacy_storage(const std::string& type, const std::string& key, int elements,
                     const std::string& view = "N") {
   return pickle::tuple({pickle::text("storage"), pickle::global("torch", type), pickle::text(key),
                         pickle::text("cpu"), pickle::integer(elements), view}) +
@@ -35,9 +35,9 @@ std::string weight(const std::string& storage, int offset = 0, int size = 2) {
 }
 
 TEST(PthLegacy, StoragesFollowInTheOrderOfTheKeys) {
-  const std::string object = dict({{"a", pickle::tensor(storage("FloatStorage", "11", 3), 1, {2}, {1})},
-                                   {"b", pickle::tensor(storage("FloatStorage", "5", 2), 0, {2}, {1})},
-                                   {"c", pickle::tensor(storage("FloatStorage", "11", 3), 0, {1}, {1})}});
+  const std::string object = dict({{"a", pickle::tensor(legacy_storage("FloatStorage", "11", 3), 1, {2}, {1})},
+                                   {"b", pickle::tensor(legacy_storage("FloatStorage", "5", 2), 0, {2}, {1})},
+                                   {"c", pickle::tensor(legacy_storage("FloatStorage", "11", 3), 0, {1}, {1})}});
   const TemporaryFile file(legacy(object, list({"5", "11"}), stored({1, 2}) + stored({3, 4, 5})));
   const auto read = open_checkpoint(file.path());
   EXPECT_EQ(read->container(), "pth (legacy)");
@@ -52,7 +52,7 @@ TEST(PthLegacy, FilesOfTorchHaveTheirValues) {
 }
 
 TEST(PthLegacy, DamagedFilesAreRefusedWithTheReason) {
-  const std::string two = storage("FloatStorage", "0", 2);
+  const std::string two = legacy_storage("FloatStorage", "0", 2);
   const std::string data = stored({1, 2});
   expect_refused(legacy(weight(two), list({"0"}), data, 1002), {"unknown protocol"});
   expect_refused(legacy(weight(two), list({"0"}), data, 1001, system_facts(false)), {"little-endian"});
@@ -69,12 +69,12 @@ TEST(PthLegacy, DamagedFilesAreRefusedWithTheReason) {
                    {"ends inside storage 0"});
   }
   expect_refused(legacy(weight(two, 1), list({"0"}), data), {"tensor w", "outside storage 0"});
-  expect_refused(legacy(weight(storage("FloatStorage", "0", 3)), list({"0"}), data),
+  expect_refused(legacy(weight(legacy_storage("FloatStorage", "0", 3)), list({"0"}), data),
                  {"should hold 3 elements"});
-  expect_refused(legacy(weight(storage("FloatStorage", "0", 2, pickle::integer(1))), list({"0"}), data),
+  expect_refused(legacy(weight(legacy_storage("FloatStorage", "0", 2, pickle::integer(1))), list({"0"}), data),
                  {"before 0.4"});
   const std::string both = dict({{"a", pickle::tensor(two, 0, {2}, {1})},
-                                 {"b", pickle::tensor(storage("HalfStorage", "0", 2), 0, {2}, {1})}});
+                                 {"b", pickle::tensor(legacy_storage("HalfStorage", "0", 2), 0, {2}, {1})}});
   expect_refused(legacy(both, list({"0"}), data), {"both as fp32 and as fp16"});
 }
 

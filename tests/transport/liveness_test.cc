@@ -6,7 +6,7 @@
 #include <atomic>
 #include <thread>
 
-#include "core/error.h"
+#include "tests/transport/failure_of.h"
 #include "transport/pulse.h"
 #include "transport/transport.h"
 
@@ -15,15 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 constexpr auto kTimeout = 1s;  // within which a living rank gets a core, on a machine with much else to do
-
-std::string failure_of(int ranks, const std::function<int(Transport&)>& body) {
-  try {
-    run_ranks("threads", {.ranks = ranks}, body);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
 
 TEST(Liveness, ASlowRankThatGetsOnIsWaitedFor) {
   EXPECT_EQ(failure_of(3, [](Transport& transport) {
@@ -37,7 +28,7 @@ TEST(Liveness, ASlowRankThatGetsOnIsWaitedFor) {
               transport.barrier("the slow one", kTimeout);
               return 0;
             }),
-            "");
+            "none");
 }
 
 TEST(Liveness, ASilentRankIsNamed) {

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "tests/transport/cases.h"
+#include "tests/transport/failure_of.h"
 
 namespace riverrun::transport {
 namespace {
@@ -35,18 +36,6 @@ INSTANTIATE_TEST_SUITE_P(All, ThreadsCase,
   Bytes bytes(1);
   finish(transport, transport.post_receive((transport.rank() + 1) % transport.size(), 77, bytes));
   throw std::logic_error("a message out of nowhere");
-}
-
-std::string failure_of(int ranks, const std::function<int(Transport&)>& body) {
-  const auto begin = Clock::now();
-  std::string text = "none";
-  try {
-    run_ranks("threads", {.ranks = ranks}, body);
-  } catch (const std::exception& error) {
-    text = error.what();
-  }
-  EXPECT_LT(Clock::now() - begin, 20s) << "the other ranks were not ended promptly";
-  return text;
 }
 
 TEST(ThreadsFailure, TheFirstExceptionEndsAllAndIsThrown) {

@@ -20,6 +20,14 @@ inline void check(cudaError_t error, const char* what) {
 // first. It is 48 KiB with the objects that a kernel declares, which take less than the rest.
 inline constexpr Index kSharedForAll = 47 * 1024;
 
+// What a block of this thread's GPU may have of it, allowed for the kernel.
+inline Index most_shared_bytes() {
+  int device = 0, bytes = 0;
+  check(cudaGetDevice(&device), "the present GPU");
+  check(cudaDeviceGetAttribute(&bytes, cudaDevAttrMaxSharedMemoryPerBlockOptin, device), "the GPU's shared memory");
+  return bytes;
+}
+
 // The kernel that this thread launched last, or null: what a wait without an end is most likely for.
 inline const void*& last_launched() {
   static thread_local const void* kernel = nullptr;

@@ -1,4 +1,7 @@
 // WKV-7 in chunks, one kernel for a whole segment: the state stays in registers from chunk to chunk.
+#include <algorithm>
+
+#include "kernels/cuda/barrier.cuh"
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/wkv7_chunk.cuh"
 
@@ -38,51 +41,132 @@ __device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk<
   });
 }
 
-// blockIdx.x: a head of the range, blockIdx.y: a segment.
-template <int N, Tf32 kind>
-__global__ void __launch_bounds__(Wkv7Chunk<N, kind>::kThreads)
-    wkv7_chunk_kernel(const __grid_constant__ ChunkParameters args,
-                      const __grid_constant__ SegmentTable segments) {
-  auto* const chunks = launch_shared<Wkv7Chunk<N, kind>>();  // this one and the next
-  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
-  const Index D = args.D, column = (args.first_head + blockIdx.x) * N;
-  const int thread = static_cast<int>(threadIdx.x), row0 = 16 * (thread / kWarp);
-  const Index state_at = (Index{blockIdx.x} * N + row0) * N;
-  const auto tokens_from = [&](Index first) {
-    return static_cast<int>(segment.end - first < kC ? segment.end - first : kC);
-  };
+// The chunks of a segment, for a head.
+struct Chunks {
+  Index begin, end, D, column;  // rows of the segment; of the head's first channel
+  int count;
 
+  __device__ __forceinline__ Index place(int chunk) const { return (begin + Index{chunk} * kC) * D + column; }
+  __device__ __forceinline__ int tokens(int chunk) const {
+    const Index left = end - begin - Index{chunk} * kC;
+    return static_cast<int>(left < kC ? left : kC);
+  }
+};
+
+// A chunk and the slot that it is in: `chunk` modulo the number of slots.
+struct Turn {
+  int chunk, slot;
+  __device__ __forceinline__ void advance(int chunks, int slots) {
+    chunk += chunks, slot += chunks;
+    if (slot >= slots) slot -= slots;
+  }
+};
+
+// Who does what. A block has a head and three crews of N / 16 warps. Crews 1 and 2 prepare chunks, crew 1
+// those of even numbers, crew 2 the others; crew 0, the readers, take the state through one after the other,
+// 16 value rows to a warp. A chunk is in its slot from the first byte fetched until it has been read.
+//
+// Of chunk i, in slot s, its crew
+//   1. waits at emptied(s) until chunk i - slots has been read, unless i is the slot's first, and starts the
+//      copies; meanwhile it prepares earlier chunks;
+//   2. waits for the copies, and at own(crew) for those of its other threads;
+//   3. takes logarithms, own(crew), scales, own(crew), multiplies rows and inverts;
+//   4. arrives at ready(s).
+// The readers wait at ready(s), read, and arrive at emptied(s) if there is a chunk i + slots to wait there.
+//
+// - A slot is written between emptied(s) and ready(s) by its crew, and read between ready(s) and emptied(s) by
+//   the readers. The two barriers take turns: whoever arrives at one for chunk i + slots has seen the other
+//   complete since, or has waited for those who have, so no arrival counts for the wrong chunk.
+// - Within a crew own(crew) stands between what its threads write and others use: logarithms, of a channel in
+//   half of the tokens; then rows, from all its logarithms, which the products of rows overwrite. The warp
+//   that inverts has made L itself.
+// - Nobody waits for ever: behind chunk i a crew waits for chunk i - slots + kPreparers * ahead < i to be
+//   read, and the readers for the first chunk that is not prepared.
+constexpr int kPreparers = 2, kLeastSlots = 3, kMostSlots = 6;
+__device__ __forceinline__ constexpr int own(int crew) { return crew; }
+__device__ __forceinline__ constexpr int ready(int slot) { return 1 + kPreparers + slot; }
+__device__ __forceinline__ constexpr int emptied(int slot) { return 1 + kPreparers + kMostSlots + slot; }
+static_assert(emptied(kMostSlots - 1) < 16);
+
+template <int N, Tf32 kind>
+__device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, const Chunks& chunks,
+                                               Wkv7Chunk<N, kind>* slots, int crew, int thread) {
+  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
+  // Chunks of this crew that are on their way while it prepares one.
+  const int ahead = args.slots > 2 * kPreparers ? 2 : 1;
+  Turn next = {crew - 1, crew - 1};
+  const auto fetch_next = [&] {
+    if (next.chunk < chunks.count) {
+      if (next.chunk >= args.slots) wait_at_barrier(emptied(next.slot), 2 * kThreads);
+      slots[next.slot].fetch(args, chunks.place(next.chunk), chunks.tokens(next.chunk), thread);
+    }
+    commit_copies();  // also where there are none, so that `ahead` groups follow a chunk's
+    next.advance(kPreparers, args.slots);
+  };
+  for (int i = 0; i < ahead; ++i) fetch_next();
+  unsigned turn = 0;
+  for (Turn now = {crew - 1, crew - 1}; now.chunk < chunks.count;
+       now.advance(kPreparers, args.slots), ++turn) {
+    auto& chunk = slots[now.slot];
+    ahead == 2 ? wait_for_copies<1>() : wait_for_copies<0>();
+    wait_at_barrier(own(crew), kThreads);
+    chunk.take_logarithms(thread);
+    wait_at_barrier(own(crew), kThreads);
+    chunk.scale(thread);
+    wait_at_barrier(own(crew), kThreads);
+    chunk.multiply_rows(thread, turn);
+    arrive_at_barrier(ready(now.slot), 2 * kThreads);
+    fetch_next();
+  }
+}
+
+template <int N, Tf32 kind>
+__device__ __forceinline__ void read_chunks(const ChunkParameters& args, const Chunks& chunks,
+                                            const Wkv7Chunk<N, kind>* slots,
+                                            const SegmentTable::Entry& segment, int thread) {
+  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
+  const int row0 = 16 * (thread / kWarp);
+  const Index state_at = (Index{blockIdx.x} * N + row0) * N;
   StateRows<N> S;
   S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
-  int turn = 0;
-  chunks[0].fetch(args, segment.begin * D + column, tokens_from(segment.begin), thread);
-  for (Index first = segment.begin; first < segment.end; first += kC, turn ^= 1) {
-    wait_for_copies<0>();
-    __syncthreads();  // the chunk is there, and all are done with the one before
-    auto& chunk = chunks[turn];
-    if (first + kC < segment.end) {
-      chunks[turn ^ 1].fetch(args, (first + kC) * D + column, tokens_from(first + kC), thread);
-    }
-    chunk.take_logarithms(thread);
-    __syncthreads();
-    chunk.scale(thread);
-    __syncthreads();
-    chunk.multiply_rows(thread);
-    __syncthreads();
-    if (thread < kWarp) chunk.invert(thread);
-    __syncthreads();
-    read_and_write(S, chunk, row0, args.y + first * D + column + row0, D, tokens_from(first));
+  for (Turn now = {0, 0}; now.chunk < chunks.count; now.advance(1, args.slots)) {
+    wait_at_barrier(ready(now.slot), 2 * kThreads);
+    read_and_write(S, slots[now.slot], row0, args.y + chunks.place(now.chunk) + row0, args.D,
+                   chunks.tokens(now.chunk));
+    if (now.chunk + args.slots < chunks.count) arrive_at_barrier(emptied(now.slot), 2 * kThreads);
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
 }
 
+// blockIdx.x: a head of the range, blockIdx.y: a segment.
 template <int N, Tf32 kind>
-void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segments, Index heads,
-                   Stream stream) {
+__global__ void __launch_bounds__((1 + kPreparers) * Wkv7Chunk<N, kind>::kThreads, 1)
+    wkv7_chunk_kernel(const __grid_constant__ ChunkParameters args,
+                      const __grid_constant__ SegmentTable segments) {
+  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
+  auto* const slots = launch_shared<Wkv7Chunk<N, kind>>();
+  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
+  const Chunks chunks = {segment.begin, segment.end, args.D, (args.first_head + blockIdx.x) * N,
+                         static_cast<int>((segment.end - segment.begin + kC - 1) / kC)};
+  const int crew = static_cast<int>(threadIdx.x / kThreads),
+            thread = static_cast<int>(threadIdx.x % kThreads);
+  if (crew == 0) {
+    read_chunks(args, chunks, slots, segment, thread);
+  } else {
+    prepare_chunks(args, chunks, slots, crew, thread);
+  }
+}
+
+template <int N, Tf32 kind>
+void launch_chunks(ChunkParameters parameters, const SegmentTable& segments, Index heads, Stream stream) {
   using Chunk = Wkv7Chunk<N, kind>;
+  constexpr Index kBytes = sizeof(Chunk);
+  parameters.slots = static_cast<int>(std::min<Index>(most_shared_bytes() / kBytes, kMostSlots));
+  RR_CHECK(parameters.slots >= kLeastSlots, "a GPU whose blocks have ", most_shared_bytes(),
+           " bytes of shared memory");
   launch(wkv7_chunk_kernel<N, kind>,
-         dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)), Chunk::kThreads,
-         2 * sizeof(Chunk), stream, parameters, segments);
+         dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
+         (1 + kPreparers) * Chunk::kThreads, parameters.slots * kBytes, stream, parameters, segments);
 }
 
 }  // namespace
@@ -99,7 +183,8 @@ void wkv7_chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stre
                                       .first_head = args.first_head,
                                       .operands = {args.a, args.r, args.b, args.k, args.v},
                                       .w = args.w,
-                                      .y = args.y};
+                                      .y = args.y,
+                                      .slots = 0};
   with_tf32(args.operand, [&](auto kind) {
     if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, stream);
     launch_chunks<64, kind()>(parameters, segments, args.heads, stream);

@@ -20,6 +20,7 @@ struct ChunkParameters {
   Index D, first_head;
   const float *operands[kOperands], *w;
   float* y;
+  int slots;
 };
 
 // A chunk, from what is fetched to what is ready for the state; all of it in place. Its functions are called
@@ -60,7 +61,6 @@ struct Wkv7Chunk {
       }
       fetch_four(&w[t][column], args.w + row, t < tokens, 1);
     }
-    commit_copies();
   }
 
   __device__ __forceinline__ void take_logarithms(int thread) {
@@ -94,30 +94,52 @@ struct Wkv7Chunk {
     }
   }
 
-  // The lower parts of the products of rows, with the diagonal for r. A warp has whole products.
-  __device__ __forceinline__ void multiply_rows(int thread) {
-    const int lane = thread % kWarp, group = lane / 4, pair = lane % 4;
-    for (int gram = thread / kWarp; gram < kGrams; gram += kWarps) {
-      const bool of_r = gram == kMrb || gram == kMrk, of_b = gram == kL || gram == kMrb;
-      const float *left = operands[of_r ? kR : kA][0], *right = operands[of_b ? kB : kK][0];
-      float d[2][4] = {};
+  // A warp has whole products of rows, and the one that has L inverts I - L: another in every `turn`, since
+  // it takes longer.
+  __device__ __forceinline__ void multiply_rows(int thread, unsigned turn) {
+    const int lane = thread % kWarp, first = static_cast<int>((thread / kWarp + turn) % kWarps);
+    for (int gram = first; gram < kGrams; gram += kWarps) multiply_rows_of(gram, lane);
+    if (first != kL) return;
+    __syncwarp();
+    invert(lane);
+  }
+
+ private:
+  __device__ __forceinline__ static void fetch_four(float* to, const float* from, bool there,
+                                                    float otherwise) {
+    if (there) {
+      copy_16_async(to, from);
+    } else {
+      *reinterpret_cast<float4*>(to) = all_four(otherwise);
+    }
+  }
+  __device__ __forceinline__ void multiply_by(int operand, int t, int n, float factor) {
+    float& element = operands[operand][row_of(operand, t)][n];
+    element = as_kept<kind>(element * factor);
+  }
+
+  // The lower part, with the diagonal for r.
+  __device__ __forceinline__ void multiply_rows_of(int gram, int lane) {
+    const int group = lane / 4, pair = lane % 4;
+    const bool of_r = gram == kMrb || gram == kMrk, of_b = gram == kL || gram == kMrb;
+    const float *left = operands[of_r ? kR : kA][0], *right = operands[of_b ? kB : kK][0];
+    float d[2][4] = {};
 #pragma unroll
-      for (int n = 0; n < N; n += 8) {
-        const auto rows = left_rows<kind>(left, kRow, n);
+    for (int n = 0; n < N; n += 8) {
+      const auto rows = left_rows<kind>(left, kRow, n);
 #pragma unroll
-        for (int half = 0; half < 2; ++half)
-          multiply(d[half], rows, right_rows<kind>(right, kRow, 8 * half, n));
-      }
+      for (int half = 0; half < 2; ++half)
+        multiply(d[half], rows, right_rows<kind>(right, kRow, 8 * half, n));
+    }
 #pragma unroll
-      for (int i = 0; i < 8; ++i) {
-        const int t = group + i % 4 / 2 * 8, s = row_at(i / 4 * 8 + 2 * pair + i % 2);
-        const float sum = s < t + (of_r ? 1 : 0) ? d[i / 4][i % 4] : 0.0f;  // chosen, not multiplied by 0
-        within.grams[gram][t][s] = gram == kL ? sum : as_kept<kind>(sum);
-      }
+    for (int i = 0; i < 8; ++i) {
+      const int t = group + i % 4 / 2 * 8, s = row_at(i / 4 * 8 + 2 * pair + i % 2);
+      const float sum = s < t + (of_r ? 1 : 0) ? d[i / 4][i % 4] : 0.0f;  // chosen, not multiplied by 0
+      within.grams[gram][t][s] = gram == kL ? sum : as_kept<kind>(sum);
     }
   }
 
-  // (I - L)^-1 by substitution in fp32, a lane per column: powers of L would cancel badly. One warp.
+  // (I - L)^-1 by substitution in fp32, a lane per column: powers of L would cancel badly.
   __device__ __forceinline__ void invert(int lane) {
     const int column = lane % kC;
     float x[kC];
@@ -140,20 +162,6 @@ struct Wkv7Chunk {
     if (lane >= kC) return;
 #pragma unroll
     for (int t = 0; t < kC; ++t) within.inverse[t][column] = as_kept<kind>(x[t]);
-  }
-
- private:
-  __device__ __forceinline__ static void fetch_four(float* to, const float* from, bool there,
-                                                    float otherwise) {
-    if (there) {
-      copy_16_async(to, from);
-    } else {
-      *reinterpret_cast<float4*>(to) = all_four(otherwise);
-    }
-  }
-  __device__ __forceinline__ void multiply_by(int operand, int t, int n, float factor) {
-    float& element = operands[operand][row_of(operand, t)][n];
-    element = as_kept<kind>(element * factor);
   }
 };
 

@@ -71,6 +71,44 @@ TEST(CudaEmulator, SharedMemoryHasToBeAllowedAndHasAnEnd) {
   EXPECT_DEATH(run(dim3(1), dim3(32), 200 << 10, nothing, nullptr, &kernel), "than the kernel was allowed");
 }
 
+// Warp 0 waits for what warp 1 has to say, which does not wait; careless, it does not wait either.
+void hand_over(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  auto* const shared = static_cast<float*>(dynamic_shared());
+  const unsigned lane = threadIdx.x % 32;
+  for (unsigned round = 0; round < 3; ++round) {
+    if (threadIdx.x >= 32) {
+      shared[16 * round + lane / 2] = static_cast<float>(100 * round + lane / 2);
+      barrier(3 + round, 64, false);
+    } else {
+      if (job.careful) barrier(3 + round, 64, true);
+      (*job.out)[threadIdx.x] += shared[16 * round + (lane + 1) % 16];
+      if (!job.careful) barrier(3 + round, 64, true);
+    }
+  }
+}
+
+TEST(CudaEmulator, ABarrierOfSomeWarpsOrdersThem) {
+  for (const auto& out : results(hand_over, true)) EXPECT_EQ(out[7], 8 + 108 + 208 - 1);
+  // In order, warp 0 comes before anything was said; in any, whoever arrives and goes on is overtaken.
+  for (const auto& out : results(hand_over, false)) EXPECT_TRUE(std::isnan(out[7]));
+}
+
+// One number, several times: who comes back for the next round waits for that, and others' numbers are no matter.
+void rounds(const void* at) {
+  const auto& job = *static_cast<const Job*>(at);
+  for (int round = 0; round < 4; ++round) {
+    barrier(threadIdx.x < 32 ? 1 : 2, 32, true);
+    block_barrier();
+    barrier(0, kThreads, true);
+  }
+  (*job.out)[threadIdx.x] = 4;
+}
+
+TEST(CudaEmulator, BarriersMayBeUsedAgain) {
+  for (const auto& out : results(rounds, true)) EXPECT_EQ(out[40], 4);
+}
+
 alignas(16) const float kSource[4] = {1, 2, 3, 4};
 
 void copy(const void* at) {
@@ -128,6 +166,41 @@ TEST(CudaEmulator, TensorCoresCutOffInsteadOfRounding) {
 
 void leave_early(const void*) {
   if (threadIdx.x != 5) block_barrier();
+}
+
+void counts_differ(const void*) { barrier(1, threadIdx.x / 32 == blockIdx.x ? 64 : 32, true); }
+void count_too_large(const void*) { barrier(1, 2 * kThreads, true); }
+void count_of_half_a_warp(const void*) { barrier(1, 16, true); }
+void part_of_a_warp(const void*) {
+  if (threadIdx.x % 2 == 0) barrier(1, 32, true);
+}
+void arrive_twice(const void*) {
+  if (threadIdx.x < 32) barrier(1, 64, false), barrier(1, 64, false);
+}
+void nobody_comes(const void*) {
+  if (threadIdx.x < 32) barrier(1, 64, true);
+}
+void nobody_waits(const void*) {
+  if (threadIdx.x < 32) barrier(1, 64, false);
+}
+void no_such_barrier(const void*) { barrier(16, 64, true); }
+void wait_for_each_other(const void*) {
+  barrier(threadIdx.x < 32 ? 1 : 2, 64, true);
+  barrier(threadIdx.x < 32 ? 2 : 1, 64, true);
+}
+
+TEST(CudaEmulatorDeathTest, BarriersUsedWronglyEndTheProgram) {
+  const Job job = {};
+  const auto run_one = [&](void (*body)(const void*)) { run(dim3(1), dim3(kThreads), 0, body, &job); };
+  EXPECT_DEATH(run_one(counts_differ), "disagree");
+  EXPECT_DEATH(run_one(count_too_large), "whole warps of the block");
+  EXPECT_DEATH(run_one(count_of_half_a_warp), "whole warps of the block");
+  EXPECT_DEATH(run_one(part_of_a_warp), "a part of a warp");
+  EXPECT_DEATH(run_one(arrive_twice), "twice");
+  EXPECT_DEATH(run_one(nobody_comes), "threads wait for others");
+  EXPECT_DEATH(run_one(nobody_waits), "before a barrier was complete");
+  EXPECT_DEATH(run_one(no_such_barrier), "not there");
+  EXPECT_DEATH(run_one(wait_for_each_other), "threads wait for others");
 }
 
 TEST(CudaEmulatorDeathTest, ThreadsThatWaitForEverEndTheProgram) {

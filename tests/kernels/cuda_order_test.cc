@@ -58,6 +58,29 @@ TEST(CudaOrder, Recurrences) {
   }
 }
 
+// WKV-7's chunks go through as many slots of shared memory as the GPU has room for, each several times here, and through crews of
+// warps that wait for one another: the number of slots changes no bit either.
+TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
+  for (const Index N : {32, 64}) {
+    for (const DType operand : {DType::f32, DType::bf16}) {
+      const Index M = 16 * 15 + 7;
+      const auto problem = in_type(operand, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
+      const auto run = [&] {
+        const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
+        return joined(result.y, result.states);
+      };
+      const auto expected = run();
+      for (const std::size_t most : {99, 163, 227}) {  // KiB: three slots of N = 64, five and six; four of N = 32 and six
+        cuda_emulator::set_most_shared(most << 10);
+        const auto what = concat("N ", N, ", ", name_of(operand), ", ", most, " KiB");
+        EXPECT_TRUE(same_bits(run(), expected)) << what;
+        expect_same_in_every_order(run, what);
+      }
+      cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
+    }
+  }
+}
+
 // The bans of a row are in place before its penalties, and both before the choice.
 TEST(CudaOrder, Picks) {
   Threads pool(1);

@@ -1,6 +1,7 @@
 #include "emulator.h"
 
 #include <algorithm>
+#include <bitset>
 #include <boost/context/fiber.hpp>
 #include <boost/context/fixedsize_stack.hpp>
 #include <cstdio>
@@ -25,8 +26,9 @@ namespace context = boost::context;
 
 constexpr unsigned kWarp = 32;
 constexpr std::size_t kStackBytes = 256 * 1024;
-constexpr std::size_t kSharedUnasked = 48 * 1024, kMostShared = 99 * 1024;  // the latter: compute capability 8.6 and 12.0
-constexpr unsigned kMostBlocks = 65535;                                     // in y and z
+constexpr std::size_t kSharedUnasked = 48 * 1024;
+constexpr unsigned kMostBlocks = 65535;  // in y and z
+constexpr unsigned kMostThreads = 1024, kBarriers = 16;
 
 [[noreturn]] void broken(const char* what) {
   std::fprintf(stderr, "cuda emulator: %s (block %u %u, thread %u)\n", what, blockIdx.x, blockIdx.y,
@@ -45,7 +47,12 @@ struct Warp {
   alignas(16) std::byte slots[2][kWarp][kExchangeBytes];
 };
 
-enum class Wait { no, warp, block, done };
+struct Barrier {
+  unsigned wanted = 0;  // threads that complete it, as the first to arrive has it
+  std::bitset<kMostThreads> arrived;
+};
+
+enum class Wait { no, turn, warp, barrier, done };
 
 // What the address sanitizer has to know of a stack before it is switched to.
 struct Stack {
@@ -71,6 +78,7 @@ struct Thread {
   context::fiber fiber, scheduler;
   Stack stack;
   Wait wait = Wait::done;
+  unsigned barrier = 0;  // that it waits for
   uint3 index{};
   unsigned phase = 0;  // of the warp's two rows of slots
   bool stop = false;
@@ -92,6 +100,7 @@ struct NotedStack {
 };
 
 thread_local Order current_order = Order::forward;
+thread_local std::size_t shared_of_device = kLeastShared;
 
 class Machine {
  public:
@@ -103,10 +112,10 @@ class Machine {
     if (current_ != nullptr) broken("a kernel launched from a kernel");
     if (grid.y > kMostBlocks || grid.z > kMostBlocks) broken("more than 65,535 blocks in y or z");
     const auto allowed = allowed_.find(kernel);
-    most_shared_ = allowed == allowed_.end() || allowed->second < shared_bytes ? kSharedUnasked : kMostShared;
+    most_shared_ = allowed == allowed_.end() || allowed->second < shared_bytes ? kSharedUnasked : shared_of_device;
     if (shared_bytes > most_shared_) broken("more shared memory than the kernel was allowed");
     count_ = block.x * block.y * block.z;
-    if (count_ == 0 || count_ > 1024 || count_ % kWarp != 0) broken("blocks must be 1 to 32 whole warps");
+    if (count_ == 0 || count_ > kMostThreads || count_ % kWarp != 0) broken("blocks must be 1 to 32 whole warps");
     gridDim = grid, blockDim = block, body_ = body, job_ = job;
     dynamic_.assign(0, {}), dynamic_.shrink_to_fit(), dynamic_.resize(shared_bytes);
     static_.clear(), static_.shrink_to_fit();
@@ -126,10 +135,24 @@ class Machine {
     yield(self);
   }
 
-  void block_barrier() {
-    if (++arrived_ < count_) return wait(Wait::block);
-    arrived_ = 0;
-    for (unsigned i = 0; i < count_; ++i) threads_[i]->wait = Wait::no;
+  void block_barrier() { barrier(0, count_, true); }
+
+  void barrier(unsigned id, unsigned threads, bool waits) {
+    if (id >= kBarriers) broken("a barrier that is not there");
+    if (threads == 0 || threads % kWarp != 0 || threads > count_) broken("a barrier that is not for whole warps of the block");
+    Barrier& at = barriers_[id];
+    const unsigned self = lane_number();
+    if (at.arrived.none()) at.wanted = threads;
+    if (at.wanted != threads) broken("threads disagree on how many a barrier is for");
+    if (at.arrived[self]) broken("a thread arrives at a barrier twice");
+    at.arrived[self] = true;
+    if (at.arrived.count() == at.wanted) {
+      complete(id);
+      if (!waits) wait(Wait::turn);
+      return;
+    }
+    current_->barrier = id;
+    wait(waits ? Wait::barrier : Wait::turn);  // whoever goes on may be overtaken by all others first
   }
 
   const std::byte* exchange(const void* mine, std::size_t bytes) {
@@ -159,6 +182,18 @@ class Machine {
   Thread& current() { return *current_; }
 
  private:
+  void complete(unsigned id) {
+    Barrier& at = barriers_[id];
+    for (unsigned i = 0; i < count_; ++i) {
+      if (at.arrived[i] != at.arrived[i / kWarp * kWarp]) broken("a part of a warp arrives at a barrier");
+    }
+    at.arrived.reset();
+    for (unsigned i = 0; i < count_; ++i) {
+      Thread& thread = *threads_[i];
+      if (thread.wait == Wait::barrier && thread.barrier == id) thread.wait = Wait::no;
+    }
+  }
+
   unsigned lane_number() const { return threadIdx.x + blockDim.x * (threadIdx.y + blockDim.y * threadIdx.z); }
 
   void in_order(std::vector<unsigned>& items) {
@@ -170,7 +205,7 @@ class Machine {
   void run_block(dim3 block) {
     std::fill(dynamic_.begin(), dynamic_.end(), std::byte{0xff});
     std::fill(static_.begin(), static_.end(), std::byte{0xff});
-    arrived_ = 0, done_ = 0;
+    done_ = 0;
     for (unsigned i = 0; i < count_; ++i) {
       Thread& thread = *threads_[i];
       thread.index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
@@ -179,14 +214,20 @@ class Machine {
     }
     for (auto& warp : warps_) warp.arrived = 0;
     std::vector<unsigned> warps(warps_.size()), lanes(kWarp);
-    in_order(warps);
     while (done_ < count_) {
       bool went_on = false;
+      for (unsigned i = 0; i < count_; ++i) {
+        if (threads_[i]->wait == Wait::turn) threads_[i]->wait = Wait::no;
+      }
+      in_order(warps);
       for (const unsigned warp : warps) {
         in_order(lanes);
         while (run_warp(warp, lanes)) went_on = true;
       }
       if (!went_on) broken("threads wait for others that have ended or wait elsewhere");
+    }
+    for (const Barrier& barrier : barriers_) {
+      if (barrier.arrived.any()) broken("the block has ended before a barrier was complete");
     }
   }
 
@@ -241,7 +282,8 @@ class Machine {
   std::map<const void*, std::size_t> allowed_;  // by kernel
   Thread* current_ = nullptr;
   Stack own_stack_;
-  unsigned count_ = 0, arrived_ = 0, done_ = 0;
+  Barrier barriers_[kBarriers];
+  unsigned count_ = 0, done_ = 0;
   void (*body_)(const void*) = nullptr;
   const void* job_ = nullptr;
   std::minstd_rand random_;
@@ -267,7 +309,11 @@ void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const voi
 }
 void allow_shared(const void* kernel, std::size_t bytes) { machine().allow_shared(kernel, bytes); }
 
+void set_most_shared(std::size_t bytes) { shared_of_device = bytes; }
+std::size_t most_shared() { return shared_of_device; }
+
 void block_barrier() { machine().block_barrier(); }
+void barrier(unsigned id, unsigned threads, bool wait) { machine().barrier(id, threads, wait); }
 const std::byte* exchange(const void* mine, std::size_t bytes) { return machine().exchange(mine, bytes); }
 void* dynamic_shared() { return machine().dynamic_shared(); }
 void* static_shared(std::size_t bytes) { return machine().static_shared(bytes); }

@@ -1,11 +1,11 @@
 // Runs CUDA kernels on the CPU, for tests: the sources of kernels/cuda are compiled as C++ against the
 // cuda_runtime.h beside this file.
 //
-// A thread of a block is a fiber, which runs until it waits at a barrier or for its warp; blocks run one
+// A thread of a block is a fiber, which runs until it comes to a barrier or waits for its warp; blocks run one
 // after the other. Whoever forgets a barrier gets other bytes in another order. Shared memory is NaN before
 // every block. A kernel that would hang, or that leaves a warp while its lanes are wanted, ends the program
-// with a message. Stricter than a GPU: blocks are whole warps, and all threads of a block or warp take part
-// in what is collective.
+// with a message. Stricter than a GPU: blocks are whole warps, all threads of a block or warp take part
+// in what is collective, and nobody has arrived at a barrier that is still incomplete when a block ends.
 #pragma once
 
 #include <cstddef>
@@ -26,8 +26,8 @@ inline thread_local dim3 blockDim, gridDim;
 
 namespace riverrun::cuda_emulator {
 
-// In what order threads of a warp, warps of a block and blocks of a grid take their turns. Asynchronous
-// copies are made at once in `forward`, and in the others not before somebody waits for them.
+// In what order threads of a warp, warps of a block and blocks of a grid take their turns; `shuffled` draws it anew every time.
+// Asynchronous copies are made at once in `forward`, and in the others not before somebody waits for them.
 enum class Order { forward, reverse, shuffled };
 void set_order(Order order);  // of this thread's launches from now on
 
@@ -35,6 +35,11 @@ void set_order(Order order);  // of this thread's launches from now on
 // memory, the kernel's own object included, than every GPU has, or than it has unasked and `kernel` was allowed.
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void* job), const void* job, const void* kernel = nullptr);
 void allow_shared(const void* kernel, std::size_t bytes);  // dynamic shared memory, from now on, in this thread's launches
+
+// What a block may have of it: as compute capability 8.6 and 12.0 have, the least of all, unless a test says otherwise for its thread.
+inline constexpr std::size_t kLeastShared = 99 * 1024;
+void set_most_shared(std::size_t bytes);
+std::size_t most_shared();
 
 // What a cudaStream_t points to; null: a stream whose launches are never recorded. While it records, launches are kept instead
 // of run.
@@ -47,6 +52,9 @@ struct EmulatedStream {
 // result of exchange() holds what lane i gave at i * kExchangeBytes, until this lane's next exchange.
 inline constexpr std::size_t kExchangeBytes = 64;
 void block_barrier();
+// Barrier `id`, 0 to 15, of which 0 is the block's own. It is complete, and whoever waits goes on, when `threads` have arrived: those
+// that wait and those that do not, whole warps, each thread once.
+void barrier(unsigned id, unsigned threads, bool wait);
 const std::byte* exchange(const void* mine, std::size_t bytes);
 void* dynamic_shared();
 void* static_shared(

@@ -13,12 +13,16 @@ endif()
 
 find_package(Threads REQUIRED)
 
-# riverrun_library(name [HOT] SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)
+# riverrun_library(name [HOT] [APART] SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)
 # LINKS are other folders (public); PACKAGES are outside libraries (private: their headers stay in here). HOT is where a job's time
-# goes: the release preset has -O2, which compiles in two thirds of the time of -O3, and these folders have -O3.
+# goes: the release preset has -O2, which compiles in two thirds of the time of -O3, and these folders have -O3. APART: the files
+# use the same names for what each has in its own way, or stand for others in a link, so they are not compiled as one.
 function(riverrun_library name)
-  cmake_parse_arguments(ARG "HOT" "" "SOURCES;LINKS;PACKAGES" ${ARGN})
+  cmake_parse_arguments(ARG "HOT;APART" "" "SOURCES;LINKS;PACKAGES" ${ARGN})
   add_library(${name} STATIC ${ARG_SOURCES})
+  if(ARG_APART)
+    set_target_properties(${name} PROPERTIES UNITY_BUILD OFF)
+  endif()
   if(ARG_HOT)
     target_compile_options(${name} PRIVATE $<$<AND:$<COMPILE_LANGUAGE:CXX>,$<CONFIG:Release>>:-O3>)
   endif()

@@ -125,7 +125,10 @@ bool CorpusRun::next_level() {
   if (leads()) {
     while_alive(transport_, [&] {
       spool_file_ = std::make_unique<ScratchFile>(job_.options.output, kSpoolSuffix);
-      more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_));
+      more[0] = std::byte(hierarchy_->next_level(spool_file_->path(), list_, [this](Index document, const std::string& why) {
+        results_->give_up(document, why);
+        keep_up(document);
+      }));
     });
   }
   transport_.broadcast(more, "the next level of summaries", timeout_);

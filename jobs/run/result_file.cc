@@ -121,6 +121,13 @@ void ResultFile::take_text(Index document, bool summary, const ring::WrittenText
   settle_if_complete(document);
 }
 
+void ResultFile::give_up(Index document, const std::string& why) {
+  pending_.at(document) = {};
+  ++documents_done_;
+  along_.erase(document);
+  mark_failed(document, why);
+}
+
 void ResultFile::settle_if_complete(Index document) {
   if (is_complete(document)) {
     ++documents_done_;

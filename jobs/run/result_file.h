@@ -42,6 +42,8 @@ class ResultFile {
   // A number on the way to the document's results was not finite: it will be marked failed.
   void spoil(Index document) { pending_.at(document).finite = false; }
   bool is_spoiled(Index document) const { return !pending_.at(document).finite; }
+  // The document can have no more texts, for that reason.
+  void give_up(Index document, const std::string& why);
   // Of a document that is not complete: up to where its results, and the texts of its sections, have all been written, so that
   // another run may go on from there. 0 when none may: a result was not finite.
   Index written_up_to(Index document) const;

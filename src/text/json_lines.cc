@@ -88,13 +88,17 @@ class JsonLines final : public Reader {
     }
   }
 
+  ondemand::json_type type_of(ondemand::value& value) {
+    ondemand::json_type type{};
+    need(value.type().get(type));
+    return type;
+  }
+
   // Simdjson looks at a value's syntax only when the value is read, so members without use are read too.
   void check_json(ondemand::value value, int depth) {
     constexpr int kMaxDepth = 256;
     check(depth <= kMaxDepth, "it is nested more than 256 deep");
-    ondemand::json_type type;
-    need(value.type().get(type));
-    switch (type) {
+    switch (type_of(value)) {
       case ondemand::json_type::array:
         for (auto element : value.get_array()) {
           ondemand::value inner;
@@ -126,17 +130,14 @@ class JsonLines final : public Reader {
   }
 
   std::string_view string_of(ondemand::value value, const char* problem) {
-    ondemand::json_type type;
-    need(value.type().get(type));
-    check(type == ondemand::json_type::string, problem);
+    check(type_of(value) == ondemand::json_type::string, problem);
     std::string_view text;
     need(value.get_string().get(text));
     return text;
   }
 
   std::string id_of(ondemand::value value) {
-    ondemand::json_type type;
-    need(value.type().get(type));
+    const ondemand::json_type type = type_of(value);
     if (type == ondemand::json_type::string) return std::string(string_of(value, ""));
     check(type == ondemand::json_type::number, "\"id\" is neither a string nor an integer");
     ondemand::number number;
@@ -146,14 +147,11 @@ class JsonLines final : public Reader {
   }
 
   void read_tokens(ondemand::value value, std::vector<TokenId>& tokens) {
-    ondemand::json_type type;
-    need(value.type().get(type));
-    check(type == ondemand::json_type::array, "\"tokens\" is not an array");
+    check(type_of(value) == ondemand::json_type::array, "\"tokens\" is not an array");
     for (auto element : value.get_array()) {
       ondemand::value inner;
       need(std::move(element).get(inner));
-      need(inner.type().get(type));
-      check(type == ondemand::json_type::number, "\"tokens\" holds something that is not an integer");
+      check(type_of(inner) == ondemand::json_type::number, "\"tokens\" holds something that is not an integer");
       std::int64_t token = 0;
       const bool is_integer = inner.get_int64().get(token) == simdjson::SUCCESS;
       check(is_integer && token >= std::numeric_limits<TokenId>::min() &&

@@ -5,7 +5,7 @@ import unittest
 import h5py
 import numpy
 
-from support import BAD_INPUT, GOLDEN_MODEL, JobTest, make_text, make_tokens, read_output, run
+from support import BAD_INPUT, GOLDEN_MODEL, SOME_FAILED, JobTest, make_text, make_tokens, read_output, run
 
 LENGTHS = [1, 70, 64, 65, 300, 128, 129, 17, 700]
 SMALL = ("--max-new-tokens", 12, "--precision", "fp32", "--template", "plain", "--stop", "\n\n")
@@ -63,6 +63,21 @@ class SummarizeTest(JobTest):
         self.assertTrue((arrays["summaries/stop_reason"] > 0).all())
         long = [document for document, count in enumerate(LENGTHS) if count > 64]
         self.assertEqual(sorted(set(arrays["sections/document"].tolist())), long)
+
+    def test_a_document_whose_texts_do_not_get_shorter_fails_alone(self):
+        # Drawn bytes are often no UTF-8, and each such byte is read again as the three of U+FFFD.
+        options = ("--tokenizer", self.tokenizer, "--precision", "fp32", "--template", "plain", "--max-new-tokens", 30)
+        for ranks in (1, 3):
+            how = ("--ranks", ranks, "--transport", "threads" if ranks > 1 else "self")
+            arrays = self.job("summarize", self.corpus, *options, *MODES["hierarchical"], *SAMPLED, *how, expect=SOME_FAILED)[1]
+            for document, count in enumerate(LENGTHS):
+                with self.subTest(ranks=ranks, tokens=count):
+                    if count <= 64:
+                        self.assertEqual(arrays["documents/status"][document], 1)
+                        self.assertGreater(arrays["summaries/stop_reason"][document], 0)
+                    elif count > 128:
+                        self.assertEqual(arrays["documents/status"][document], 2)
+                        self.assertIn(b"do not get shorter", arrays["documents/error"][document])
 
     def test_a_document_of_one_section_has_the_same_summary_in_a_hierarchy(self):
         hierarchy, final = self.summarize(*MODES["hierarchical"]), self.summarize("--section-tokens", 64)

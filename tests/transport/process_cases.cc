@@ -8,15 +8,15 @@
 namespace riverrun::transport {
 namespace {
 
-Transport* world = nullptr;
+Transport* started = nullptr;
 bool short_sends_are_buffered = false;
 
 class ProcessCase : public testing::TestWithParam<std::size_t> {};
 
 TEST_P(ProcessCase, Holds) {
   if (cases()[GetParam()].needs_rendezvous && short_sends_are_buffered) GTEST_SKIP() << "short messages are buffered";
-  cases()[GetParam()].run(*world);
-  world->barrier(cases()[GetParam()].name, kDeadline);
+  cases()[GetParam()].run(*started);
+  started->barrier(cases()[GetParam()].name, kDeadline);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, ProcessCase, testing::Range(std::size_t{0}, cases().size()),
@@ -27,7 +27,7 @@ void quieten() {
   struct FailuresOnly : testing::EmptyTestEventListener {
     void OnTestPartResult(const testing::TestPartResult& result) override {
       if (result.failed())
-        std::fprintf(stderr, "rank %d: %s:%d: %s\n", world->rank(), result.file_name(), result.line_number(),
+        std::fprintf(stderr, "rank %d: %s:%d: %s\n", started->rank(), result.file_name(), result.line_number(),
                      result.message());
     }
   };
@@ -37,10 +37,10 @@ void quieten() {
 
 }  // namespace
 
-Transport& this_rank() { return *world; }
+Transport& this_rank() { return *started; }
 
 int run_all_tests(Transport& transport, bool buffers) {
-  world = &transport, short_sends_are_buffered = buffers;
+  started = &transport, short_sends_are_buffered = buffers;
   if (transport.rank() != 0) quieten();
   return RUN_ALL_TESTS();
 }

@@ -1,4 +1,4 @@
-// The state of a head from chunk to chunk, in registers.
+// The state of a head from chunk to chunk, in registers; and the decays of a chunk.
 //
 // A warp holds 16 value rows as the result of tensor-core products, values by keys. In a product with what it
 // holds the state is then the left operand where it is, and u and y come out transposed, values by tokens.
@@ -9,6 +9,18 @@
 namespace riverrun::kernels::cuda {
 
 inline constexpr int kChunkTokens = 16;
+
+// A product of factors, kept to twice fp32's digits: its rounding would be the same in every chunk of a
+// constant w, and add up in long memory.
+struct LongProduct {
+  float high = 1, low = 0;
+  __device__ __forceinline__ float value() const { return high + low; }
+  __device__ __forceinline__ void multiply(float factor) {
+    const float product = high * factor;
+    low = fmaf(low, factor, fmaf(high, factor, -product));
+    high = product;
+  }
+};
 
 // [16 values, 16 tokens] as two tiles of 8 tokens.
 struct ValuesByTokens {

@@ -36,6 +36,17 @@ __device__ __forceinline__ std::uint32_t float_as_bits(float value) {
 #endif
 }
 
+// 1 / x, off by one unit in the last place at most. Not for subnormal numbers.
+__device__ __forceinline__ float reciprocal(float x) {
+#if RIVERRUN_CUDA_EMULATED
+  return emulated_reciprocal(x);
+#else
+  float result;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(result) : "f"(x));
+  return result;
+#endif
+}
+
 struct Bf16 {
   std::uint16_t bits;
 };

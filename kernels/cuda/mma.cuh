@@ -19,9 +19,14 @@ inline constexpr std::uint32_t kTf32Bits = 0xffffe000u;
 using cuda_emulator::multiply_tf32;
 using cuda_emulator::round_to_tf32;
 #else
+// To nearest: one instruction from compute capability 9.0 on, ties to even; before, three, ties away from zero.
 __device__ __forceinline__ std::uint32_t round_to_tf32(float value) {
   std::uint32_t rounded;
+#if __CUDA_ARCH__ >= 900
+  asm("cvt.rn.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+#else
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+#endif
   return rounded;
 }
 

@@ -23,18 +23,6 @@ struct ChunkParameters {
   float* y;
 };
 
-// A product of factors, kept to twice fp32's digits: its rounding would be the same in every chunk of a
-// constant w, and add up in long memory.
-struct LongProduct {
-  float high = 1, low = 0;
-  __device__ __forceinline__ float value() const { return high + low; }
-  __device__ __forceinline__ void multiply(float factor) {
-    const float product = high * factor;
-    low = fmaf(low, factor, fmaf(high, factor, -product));
-    high = product;
-  }
-};
-
 template <int N, Tf32 kind>
 struct Chunk {
   static constexpr int kWarps = N / 16, kThreads = kWarps * kWarp;

@@ -70,16 +70,15 @@ struct Turn {
 //   1. waits at emptied(s) until chunk i - slots has been read, unless i is the slot's first, and starts the
 //      copies; meanwhile it prepares earlier chunks;
 //   2. waits for the copies, and at own(crew) for those of its other threads;
-//   3. takes logarithms, own(crew), scales, own(crew), multiplies rows and inverts;
+//   3. scales rows, own(crew), multiplies rows and inverts;
 //   4. arrives at ready(s).
 // The readers wait at ready(s), read, and arrive at emptied(s) if there is a chunk i + slots to wait there.
 //
 // - A slot is written between emptied(s) and ready(s) by its crew, and read between ready(s) and emptied(s) by
 //   the readers. The two barriers take turns: whoever arrives at one for chunk i + slots has seen the other
 //   complete since, or has waited for those who have, so no arrival counts for the wrong chunk.
-// - Within a crew own(crew) stands between what its threads write and others use: logarithms, of a channel in
-//   half of the tokens; then rows, from all its logarithms, which the products of rows overwrite. The warp
-//   that inverts has made L itself.
+// - Within a crew own(crew) stands between copies and their use, and between rows, scaled by channels, and their
+//   products, which overwrite w. The warp that inverts has made L itself.
 // - Nobody waits for ever: behind chunk i a crew waits for chunk i - slots + kPreparers * ahead < i to be
 //   read, and the readers for the first chunk that is not prepared.
 constexpr int kPreparers = 2, kLeastSlots = 3, kMostSlots = 6;
@@ -109,8 +108,6 @@ __device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, cons
        now.advance(kPreparers, args.slots), ++turn) {
     auto& chunk = slots[now.slot];
     ahead == 2 ? wait_for_copies<1>() : wait_for_copies<0>();
-    wait_at_barrier(own(crew), kThreads);
-    chunk.take_logarithms(thread);
     wait_at_barrier(own(crew), kThreads);
     chunk.scale(thread);
     wait_at_barrier(own(crew), kThreads);

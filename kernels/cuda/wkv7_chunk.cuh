@@ -42,8 +42,8 @@ struct Wkv7Chunk {
     float inverse[kC][kGramRow];        // (I - L)^-1
   };
   union {
-    float w[kC][N];  // as fetched; then its logarithms
-    Within within;   // nothing of w is left then
+    float w[kC][N];
+    Within within;  // nothing of w is left then
   };
 
   // Starts to fetch the chunk of `tokens` rows from `at` on, a place in every operand: a token's row at the
@@ -63,34 +63,13 @@ struct Wkv7Chunk {
     }
   }
 
-  __device__ __forceinline__ void take_logarithms(int thread) {
-    const int n = thread % N, first = thread / N * (kC / 2);
-#pragma unroll
-    for (int t = 0; t < kC / 2; ++t) w[first + t][n] = logf(w[first + t][n]);
-  }
-
-  // Sums of logarithms, not products of w: in long memory the rounding of a running product is what is seen.
+  // Rows, relative to the middle: decays are products of at most eight w from there, or one over that, up to 128
+  // since w > 0.545.
   __device__ __forceinline__ void scale(int thread) {
-    const int n = thread % N, half = thread / N;
-    float log_p[kC + 1];
-    log_p[0] = 0;
-#pragma unroll
-    for (int t = 0; t < kC; ++t) log_p[t + 1] = log_p[t] + w[t][n];
-    const float to_middle = log_p[kC / 2], to_end = log_p[kC];
-    float before = half == 0 ? expf(0 - to_middle) : 1.0f;  // p_{t-1} / c
-#pragma unroll
-    for (int i = 0; i < kC / 2; ++i) {
-      const int t = half * (kC / 2) + i;
-      const float log_now = half == 0 ? log_p[i + 1] : log_p[i + 1 + kC / 2];
-      const float now = expf(log_now - to_middle), back = expf(to_middle - log_now);
-      multiply_by(kA, t, n, before), multiply_by(kR, t, n, now);
-      multiply_by(kB, t, n, back), multiply_by(kK, t, n, back);
-      before = now;
-    }
-    if (half == 0) {
-      decay[n] = expf(to_end);
+    if (thread < N) {
+      scale_to_middle(thread);
     } else {
-      middle[n] = expf(to_middle), rest[n] = expf(to_end - to_middle);
+      scale_from_middle(thread - N);
     }
   }
 
@@ -116,6 +95,38 @@ struct Wkv7Chunk {
   __device__ __forceinline__ void multiply_by(int operand, int t, int n, float factor) {
     float& element = operands[operand][row_of(operand, t)][n];
     element = as_kept<kind>(element * factor);
+  }
+
+  // Backward through the first half.
+  __device__ __forceinline__ void scale_to_middle(int n) {
+    LongProduct product;
+    float to_middle = 1, back = 1;  // c / p_t, p_t / c
+#pragma unroll
+    for (int t = kC / 2 - 1; t >= 0; --t) {
+      multiply_by(kB, t, n, to_middle), multiply_by(kK, t, n, to_middle), multiply_by(kR, t, n, back);
+      product.multiply(w[t][n]);
+      to_middle = product.value(), back = reciprocal(to_middle);
+      multiply_by(kA, t, n, back);
+    }
+    middle[n] = to_middle;
+  }
+
+  // Forward through the second half, and the whole chunk's decay.
+  __device__ __forceinline__ void scale_from_middle(int n) {
+    LongProduct product;
+    float from_middle = 1;  // p_t / c
+#pragma unroll
+    for (int t = kC / 2; t < kC; ++t) {
+      multiply_by(kA, t, n, from_middle);
+      product.multiply(w[t][n]);
+      from_middle = product.value();
+      const float back = reciprocal(from_middle);
+      multiply_by(kR, t, n, from_middle), multiply_by(kB, t, n, back), multiply_by(kK, t, n, back);
+    }
+    rest[n] = from_middle;
+#pragma unroll
+    for (int t = 0; t < kC / 2; ++t) product.multiply(w[t][n]);
+    decay[n] = product.value();
   }
 
   // The lower part, with the diagonal for r.

@@ -97,6 +97,7 @@ inline float emulated_tanhf(float x) {
   const float result = emulated_within(std::tanh(double{x}), x, 2);
   return std::fabs(result) > 1 ? std::copysign(1.0f, result) : result;
 }
+inline float emulated_reciprocal(float x) { return emulated_within(1 / double{x}, x, 1); }
 #define expf emulated_expf
 #define logf emulated_logf
 #define tanhf emulated_tanhf

@@ -1,20 +1,32 @@
 #include "core/thread_pool.h"
 
 #include <system_error>
+#include <thread>
 
 #include "core/error.h"
 
 namespace riverrun {
 
 namespace {
-// The gaps between the parallel parts of a layer are a few microseconds: spin that long before sleeping, since a
-// sleep and a wake-up cost more than the gap. Kept short so that ranks sharing a core do not starve each other.
-constexpr int kSpins = 2000;
+// The gaps between the parallel parts of a layer are a few microseconds, and where weights come from memory one thread may be done
+// some hundred before another: a sleep and a wake-up, on a virtual machine above all, cost more than either. So a thread first spins,
+// for some 100 microseconds, then offers its core to others again and again, for about a millisecond, and only then sleeps.
+constexpr int kSpins = 2000, kYields = 2000;
 
 void relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
 #endif
+}
+
+// Waits a while for ready() to become true.
+template <class Ready>
+void wait_awake(Ready&& ready) {
+  for (int spin = 0; spin < kSpins; ++spin) {
+    if (ready()) return;
+    relax();
+  }
+  for (int yield = 0; yield < kYields && !ready(); ++yield) std::this_thread::yield();
 }
 }  // namespace
 
@@ -51,7 +63,7 @@ void ThreadPool::run_all(Index tasks, void* context, Call call) {
   }
   start_.notify_all();
   take_tasks(0);
-  for (int spin = 0; spin < kSpins && busy_.load(std::memory_order_acquire) != 0; ++spin) relax();
+  wait_awake([this] { return busy_.load(std::memory_order_acquire) == 0; });
   std::unique_lock lock(mutex_);
   finish_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
   if (error_) std::rethrow_exception(error_);
@@ -60,7 +72,7 @@ void ThreadPool::run_all(Index tasks, void* context, Call call) {
 void ThreadPool::work(int worker) {
   std::uint64_t seen = 0;
   while (true) {
-    for (int spin = 0; spin < kSpins && generation_.load(std::memory_order_acquire) == seen; ++spin) relax();
+    wait_awake([&] { return generation_.load(std::memory_order_acquire) != seen; });
     {
       std::unique_lock lock(mutex_);
       start_.wait(lock, [&] { return generation_.load(std::memory_order_acquire) != seen; });

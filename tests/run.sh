@@ -15,9 +15,9 @@ set -euo pipefail
 readonly release_without='gpu'
 readonly asan_targets=(tests/{core,text,checkpoint,output,fuzz}/all)
 readonly full_asan_targets=(tests/{plan,kernels,model,generate,transport,ring}/all checkpoint_file_test run_lock_test)
+readonly asan_without='gpu|lint|mpi|slow|jobs|cluster'
 # Without --full the kernels' test programs are not built, and some of their tests stand in the list all the same.
-asan_without='gpu|lint|mpi|slow|jobs|cluster|kernels'
-readonly full_asan_without='gpu|lint|mpi|slow|jobs|cluster'
+readonly unbuilt_asan='|kernels'
 # What takes minutes there and touches no memory of its own: statistics over many draws, models run token by token, the plain
 # loops in a second precision, and the same programs once more as on another CPU.
 # The emulator of CUDA runs every kernel test there, and golden models of every kind of generation once.
@@ -38,8 +38,8 @@ export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "$# ${1-}" in
-  "0 ") sanitizers=yes more_asan_targets=() ;;
-  "1 --full") sanitizers=yes more_asan_targets=("${full_asan_targets[@]}") asan_without=$full_asan_without ;;
+  "0 ") sanitizers=yes more_asan_targets=() also_without=$unbuilt_asan ;;
+  "1 --full") sanitizers=yes more_asan_targets=("${full_asan_targets[@]}") also_without= ;;
   "1 --quick") sanitizers=no ;;
   *) echo "usage: tests/run.sh [--quick | --full]" >&2; exit 2 ;;
 esac
@@ -135,7 +135,7 @@ cmake --build --preset release -j "$cores"
 run_ctest release "$release_without"
 
 if [[ $sanitizers == yes ]]; then
-  sanitized asan "$asan_without" "$asan_not" "${asan_targets[@]}" "${more_asan_targets[@]}"
+  sanitized asan "$asan_without$also_without" "$asan_not" "${asan_targets[@]}" "${more_asan_targets[@]}"
   # Kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
   if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
   sanitized tsan "$tsan_without" "$tsan_not" "${tsan_targets[@]}"

@@ -12,7 +12,7 @@ std::string system_facts(bool little = true) {
   return dict({{"protocol_version", pickle::integer(1001)}, {"little_endian", little ? "\x88" : "\x89"}});
 }
 std::string legacy_storage(const std::string& type, const std::string& key, int elements,
-                    const std::string& view = "N") {
+                           const std::string& view = "N") {
   return pickle::tuple({pickle::text("storage"), pickle::global("torch", type), pickle::text(key),
                         pickle::text("cpu"), pickle::integer(elements), view}) +
          "Q";

@@ -17,10 +17,6 @@ namespace riverrun::kernels::cpu {
 
 namespace {
 
-// Of a strip. Multiples of 24 columns are oneDNN's fastest with AVX2; with 768 of its depth a strip takes
-// 1.2 MB.
-constexpr Index kStripColumns = 384;
-
 // The height that weights are packed for; other heights take the layout as it is.
 constexpr Index kReferenceRows = 64;
 
@@ -133,11 +129,6 @@ Blocking blocking_of(const dnnl::memory::desc& desc) {
   return found;
 }
 
-// Whether W [columns, k] lies as [k, columns].
-bool is_dense(const Blocking& blocking, Index columns) {
-  return blocking.inner.empty() && blocking.row_stride == columns && blocking.column_stride == 1;
-}
-
 class DnnlGemm final : public Gemm {
  public:
   explicit DnnlGemm(const GemmShape& shape)
@@ -196,6 +187,8 @@ bool gemm_is_fast(DType type) {
   return type == DType::i8 ? gemm_exists(type) : type == DType::bf16 && has_isa(dnnl::cpu_isa::avx512_core_bf16);
 }
 
+bool gemm_packs() { return has_isa(dnnl::cpu_isa::avx512_core); }
+
 const Gemm& find_gemm(const GemmShape& shape) {
   static std::mutex mutex;
   static std::map<GemmShape, std::unique_ptr<Gemm>> made;
@@ -217,14 +210,7 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
   const auto whole = weights_of(n, k, type);
   const Blocking blocking = blocking_of(whole);
   const auto bytes = static_cast<Index>(whole.get_size());
-  const PackedLayout uncut = {bytes, n, bytes, false, blocking.text()};
-  if (is_dense(blocking, n)) {
-    const Index strip = std::min(n, kStripColumns);
-    for (const Index columns : {strip, n % strip}) {
-      if (columns != 0 && !is_dense(blocking_of(weights_of(columns, k, type)), columns)) return uncut;
-    }
-    return {bytes, strip, strip * k * size_of(type), true, concat("strips of ", strip)};
-  }
+  const PackedLayout uncut = {bytes, n, bytes, blocking.text()};
   const Index granule = blocking.column_block;
   if (granule == 1 || n <= granule) return uncut;
   for (Index width = granule; width <= std::min(n, granule * kMostGranules); width *= 2) {
@@ -232,11 +218,10 @@ PackedLayout packed_layout(Index n, Index k, DType type) {
       if (columns != 0 && blocking_of(weights_of(columns, k, type)) != blocking) return uncut;
     }
   }
-  return {bytes, granule, blocking.column_stride * size_of(type), false, blocking.text()};
+  return {bytes, granule, blocking.column_stride * size_of(type), blocking.text()};
 }
 
 Index packed_apart(const PackedLayout& layout, Index n, Index columns) {
-  if (layout.plain) return layout.granule;
   return columns % layout.granule == 0 ? columns : n;
 }
 

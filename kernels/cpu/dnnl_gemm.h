@@ -32,6 +32,8 @@ class Gemm {
 // Whether oneDNN multiplies operands of that type on this machine, and whether in hardware; i8: exactly.
 bool gemm_exists(DType type);
 bool gemm_is_fast(DType type);
+// Whether oneDNN lays out floating-point weights anew for its products; else BlockMatrix takes them.
+bool gemm_packs();
 
 // The product of that shape, made once per process.
 const Gemm& find_gemm(const GemmShape& shape);
@@ -39,18 +41,14 @@ const Gemm& find_gemm(const GemmShape& shape);
 // Where oneDNN wants W [n, k]: in blocks of `granule` columns (n itself when the layout cannot be cut), so
 // that columns [c, ...) start at byte c / granule * granule_bytes, for every c that is a multiple of the
 // granule.
-//
-// Where it wants no blocks but [k, n], a granule is a strip of kStripColumns columns, [k, columns], the last
-// one what is left: a wide matrix would otherwise have its k in as many pages. A product takes one strip.
 struct PackedLayout {
   Index bytes;
   Index granule;
   Index granule_bytes;
-  bool plain;            // strips; else blocks
   std::string blocking;  // strides and inner blocks, in words: what tells layouts of the same size apart
 };
 inline constexpr Index kMostGranules =
-    16;  // a slab of blocks is granule * 2^j columns, up to this many granules, or the rest
+    16;  // a slab is granule * 2^j columns, up to this many granules, or the rest
 PackedLayout packed_layout(Index n, Index k, DType type);
 
 // Columns [first, first + columns) of the product, of a W [n, k] with that layout.

@@ -25,7 +25,7 @@ bool by_onednn() {
 }
 
 PackedLayout layout_of(Index rows, Index cols) {
-  PackedLayout layout = {ceil_div(rows, kInt8Block) * kInt8Block * cols, kInt8Block, kInt8Block * cols, false, "blocks"};
+  PackedLayout layout = {ceil_div(rows, kInt8Block) * int8_block_bytes(cols), kInt8Block, int8_block_bytes(cols), "blocks of pairs"};
   if (by_onednn()) layout = packed_layout(rows, cols, DType::i8);
   layout.bytes = ceil_div(layout.bytes, Index{sizeof(float)}) * Index{sizeof(float)};  // what follows is aligned
   return layout;
@@ -41,8 +41,10 @@ WeightMemory memory_for(const MatrixSource& source, const PackedLayout& layout) 
 void pack_blocks(const std::int8_t* w, Index count, Index cols, std::byte* packed) {
   auto* to = reinterpret_cast<std::int8_t*>(packed);
   for (Index first = 0; first < count; first += kInt8Block) {
-    for (Index k = 0; k < cols; ++k) {
-      for (Index n = first; n < first + kInt8Block; ++n) *to++ = n < count ? w[n * cols + k] : std::int8_t{0};
+    for (Index k = 0; k < cols; k += 2) {
+      for (Index n = first; n < first + kInt8Block; ++n) {
+        for (const Index at : {k, k + 1}) *to++ = n < count && at < cols ? w[n * cols + at] : std::int8_t{0};
+      }
     }
   }
 }

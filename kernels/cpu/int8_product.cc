@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <type_traits>
 
+#include "kernels/cpu/scratch.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/int8_product.cc"
 #include <hwy/foreach_target.h>
@@ -12,55 +14,85 @@
 HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
-constexpr Index kMostRows = 6;    // of x at once: their sums stay in registers
-constexpr Index kExactColumns = 512;  // 512 * 255 * 127 < 2^24
-static_assert(kExactColumns * 255 * 127 < (1 << 24));
+using Lanes = hn::CappedTag<std::int32_t, kInt8Block / 2>;
+using Sums = hn::Vec<Lanes>;
+inline constexpr Index kLanes = hn::MaxLanes(Lanes());
+inline constexpr Index kVectors = kInt8Block / kLanes;  // of a block's sums
 
-// Sums over `k` columns for kRows rows of x, given as fp32 [k][kMostRows], and one vector of a block's columns.
-template <Index kRows, class D>
-HWY_INLINE void add_columns(D d, const float* x, Index k, const std::int8_t* w, Index columns, bool first,
-                            std::int32_t* sums, Index sums_stride) {
-  const hn::Rebind<std::int32_t, D> di;
-  const hn::Rebind<std::int8_t, D> d8;
-  hn::Vec<D> sum[kRows];
-  for (Index r = 0; r < kRows; ++r) sum[r] = hn::Zero(d);
-  for (Index i = 0; i < k; ++i) {
-    const auto weight = hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(d8, w + i * kInt8Block)));
-    for (Index r = 0; r < kRows; ++r) sum[r] = hn::MulAdd(hn::Set(d, x[i * kMostRows + r]), weight, sum[r]);
+// For kLanes rows of W: pairs of weights times one pair of x, the halves of 32 bits. Where an instruction does not add the two products,
+// they are in two sums until they are all there.
+struct Pairs {
+#if HWY_TARGET == HWY_SCALAR
+  Sums sum;
+  HWY_INLINE void clear() { sum = hn::Zero(Lanes()); }
+  HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
+    const auto product = [](std::uint32_t a, std::int8_t b) { return a * static_cast<std::uint32_t>(std::int32_t{b}); };
+    const auto before = static_cast<std::uint32_t>(hn::GetLane(sum));
+    sum = hn::Set(Lanes(), static_cast<std::int32_t>(before + product(x & 0xffffu, w[0]) + product(x >> 16, w[1])));
   }
-  HWY_ALIGN std::int32_t lanes[hn::MaxLanes(d)];
-  for (Index r = 0; r < kRows; ++r) {
-    hn::Store(hn::ConvertTo(di, sum[r]), di, lanes);
-    for (Index n = 0; n < columns; ++n) {
-      std::int32_t& to = sums[r * sums_stride + n];
-      const auto before = first ? 0u : static_cast<std::uint32_t>(to);
-      to = static_cast<std::int32_t>(before + static_cast<std::uint32_t>(lanes[n]));
-    }
+  HWY_INLINE Sums total() const { return sum; }
+#else
+  Sums sum, odd;
+  HWY_INLINE void clear() { sum = odd = hn::Zero(Lanes()); }
+  HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
+    const hn::Repartition<std::int16_t, Lanes> d16;
+    const hn::Rebind<std::int8_t, decltype(d16)> d8;
+    const auto factor = hn::BitCast(d16, hn::Set(Lanes(), static_cast<std::int32_t>(x)));
+    sum = hn::ReorderWidenMulAccumulate(Lanes(), hn::PromoteTo(d16, hn::LoadU(d8, w)), factor, sum, odd);
   }
+  HWY_INLINE Sums total() const { return hn::RearrangeToOddPlusEven(sum, odd); }
+#endif
+};
+
+// sums [kRows, columns] of kBlocks blocks: x as pairs, rows x_stride pairs apart.
+template <Index kRows, Index kBlocks>
+HWY_NOINLINE void multiply_tile(const std::uint32_t* x, Index x_stride, Index pairs, const std::int8_t* w, Index columns, std::int32_t* sums,
+                                Index sums_stride) {
+  Pairs sum[kRows][kBlocks][kVectors];
+  unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE { unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i].clear(); }); });
+  });
+  const Index block = 2 * kInt8Block * pairs;
+  for (Index k = 0; k < pairs; ++k) {
+    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
+      unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+        unrolled<kVectors>([&](auto i) RIVERRUN_INLINE {
+          sum[r][b][i].add(x[r * x_stride + k], w + b * block + (k * kInt8Block + i * kLanes) * 2);
+        });
+      });
+    });
+  }
+  unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+    HWY_ALIGN std::int32_t whole[kBlocks * kInt8Block];
+    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
+      unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { hn::StoreU(sum[r][b][i].total(), Lanes(), whole + b * kInt8Block + i * kLanes); });
+    });
+    std::copy_n(whole, columns, sums + r * sums_stride);
+  });
 }
 
-template <Index kRows>
-void multiply_rows(const std::uint8_t* x, Index k, const std::int8_t* w, Index columns, std::int32_t* sums) {
-  const hn::CappedTag<float, kInt8Block> d;
-  const Index lanes = hn::Lanes(d);
-  float widened[kExactColumns * kMostRows];
-  for (Index begin = 0; begin < k; begin += kExactColumns) {
-    const Index count = std::min(kExactColumns, k - begin);
-    for (Index r = 0; r < kRows; ++r) {
-      for (Index i = 0; i < count; ++i) widened[i * kMostRows + r] = static_cast<float>(x[r * k + begin + i]);
+// What a tile of that many rows has: sums enough to keep the multipliers busy, and no more than there are registers for.
+void multiply(const std::uint32_t* x, Index rows, Index pairs, const std::int8_t* w, Index columns, std::int32_t* sums) {
+  const auto by = [&](auto kRows, auto kBlocks, Index m) RIVERRUN_INLINE {
+    constexpr Index kColumns = kBlocks * kInt8Block;
+    for (Index n = 0; n < columns; n += kColumns) {
+      const std::int8_t* const at = w + n * 2 * pairs;
+      std::int32_t* const to = sums + m * columns + n;
+      if (n + kColumns - kInt8Block < columns) {
+        multiply_tile<kRows, kBlocks>(x + m * pairs, pairs, pairs, at, std::min(kColumns, columns - n), to, columns);
+        continue;
+      }
+      for (Index rest = 0; n + rest < columns; rest += kInt8Block) {
+        multiply_tile<kRows, 1>(x + m * pairs, pairs, pairs, at + rest * 2 * pairs, std::min(kInt8Block, columns - n - rest), to + rest, columns);
+      }
     }
-    for (Index n = 0; n < columns; n += lanes) {
-      const std::int8_t* const at = w + n / kInt8Block * kInt8Block * k + begin * kInt8Block + n % kInt8Block;
-      add_columns<kRows>(d, widened, count, at, std::min(lanes, columns - n), begin == 0, sums + n, columns);
-    }
-  }
-}
-
-void multiply(const std::uint8_t* x, Index rows, Index k, const std::int8_t* w, Index columns, std::int32_t* sums) {
+  };
+  using std::integral_constant;
   Index m = 0;
-  for (; m + kMostRows <= rows; m += kMostRows) multiply_rows<kMostRows>(x + m * k, k, w, columns, sums + m * columns);
-  for (; m + 2 <= rows; m += 2) multiply_rows<2>(x + m * k, k, w, columns, sums + m * columns);
-  for (; m < rows; ++m) multiply_rows<1>(x + m * k, k, w, columns, sums + m * columns);
+  for (; m + 6 <= rows; m += 6) by(integral_constant<Index, 6>(), integral_constant<Index, 1>(), m);
+  for (; m + 4 <= rows; m += 4) by(integral_constant<Index, 4>(), integral_constant<Index, 1>(), m);
+  for (; m + 2 <= rows; m += 2) by(integral_constant<Index, 2>(), integral_constant<Index, 2>(), m);
+  if (m < rows) by(integral_constant<Index, 1>(), integral_constant<Index, 4>(), m);
 }
 
 }  // namespace riverrun::kernels::cpu::HWY_NAMESPACE
@@ -74,7 +106,14 @@ HWY_EXPORT(multiply);
 }  // namespace
 
 void int8_product(const std::uint8_t* x, Index rows, Index k, const std::int8_t* w, Index columns, std::int32_t* sums) {
-  HWY_DYNAMIC_DISPATCH(multiply)(x, rows, k, w, columns, sums);
+  thread_local Buffer scratch;
+  const Index pairs = (k + 1) / 2;
+  std::uint32_t* const paired = grown<std::uint32_t>(scratch, rows * pairs);
+  for (Index m = 0; m < rows; ++m) {
+    for (Index i = 0; i < k / 2; ++i) paired[m * pairs + i] = x[m * k + 2 * i] | std::uint32_t{x[m * k + 2 * i + 1]} << 16;
+    if (k % 2 != 0) paired[m * pairs + pairs - 1] = x[m * k + k - 1];
+  }
+  HWY_DYNAMIC_DISPATCH(multiply)(paired, rows, pairs, w, columns, sums);
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -1,14 +1,15 @@
 // Exact int8 products without an instruction for them: every machine that oneDNN has no such product for.
 //
-// Integers are multiplied and added as fp32 numbers, which is exact up to 2^24, over few enough columns at a time.
+// Integers are multiplied as pairs of 16 bits, which no product of two of them leaves, and added in 32.
 #pragma once
 
 #include "core/types.h"
 
 namespace riverrun::kernels::cpu {
 
-// Weights lie in blocks of kInt8Block rows of W, [k][row of the block], the last filled up with zeros.
+// Weights lie in blocks of kInt8Block rows of W, [k / 2][row of the block][2], the last block and an odd k filled up with zeros.
 inline constexpr Index kInt8Block = 16;
+constexpr Index int8_block_bytes(Index k) { return kInt8Block * (k + k % 2); }
 
 // Columns [0, columns) of sums = x w: x [rows, k] as u8, `w` the block of the first column, sums [rows, columns]. A sum
 // that leaves 32 bits wraps.

@@ -1,9 +1,9 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/packed_matrix.h"
-#include "kernels/cpu/plain_product.h"
 #include "kernels/cpu/row_identity.h"
 #include "kernels/cpu/table.h"
 
@@ -29,7 +29,7 @@ Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   const Index panels = ceil_div(args.M, kPanelRows);
-  Index most_columns = w.most_columns();
+  Index most_columns = w.rows();
   if (w.fixed_panels()) return {panels, most_columns};
   if (w.sliceable() && args.epilogue == Epilogue::relu_squared) {
     most_columns = std::min(most_columns, kMostGranules * w.granule());  // so that its scratch stays in L2
@@ -57,7 +57,7 @@ void check(const MatmulArgs& args, const PackedMatrix& w, Index x_stride) {
 }  // namespace
 
 bool multiplies(DType operand) {
-  static const bool kBf16 = gemm_exists(DType::bf16);
+  static const bool kBf16 = !gemm_packs() || gemm_exists(DType::bf16);
   return operand == DType::f32 || (operand == DType::bf16 && kBf16) || operand == DType::i8;
 }
 
@@ -67,6 +67,7 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
   RR_CHECK_INPUT(operand != DType::i8 && multiplies(operand), "this CPU cannot multiply ", name_of(operand),
                  " matrices; use --precision ", multiplies(DType::bf16) ? "bf16 or fp32" : "fp32");
+  if (!gemm_packs()) return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
   auto packed = std::make_unique<CpuMatrix>(source, operand, *stream.pool);
   check_row_identity(*packed, *stream.pool);
   return packed;
@@ -79,9 +80,9 @@ void matmul(const MatmulArgs& args, Stream stream) {
   if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) {
     return int8_matmul(*quantised, args, x_stride, *stream.pool);
   }
+  if (const auto* blocks = dynamic_cast<const BlockMatrix*>(args.w)) return block_product(*blocks, args, x_stride, *stream.pool);
   const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  if (args.phase == Phase::decode && takes_plain(*w)) return plain_product(*w, args, x_stride, *stream.pool);
   const Cut cut = choose_cut(*w, args, stream.pool->threads());
   const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
   const auto* x = static_cast<const std::byte*>(args.x);

@@ -27,13 +27,8 @@ class CpuMatrix final : public PackedMatrix {
     return data_.data() + column / layout_.granule * layout_.granule_bytes;
   }
 
-  // What one product takes at most; the next begins at a multiple of the granule.
-  Index most_columns() const { return plain() ? granule() : rows_; }
-  // Whether a granule lies as [k, columns], without blocks.
-  bool plain() const { return layout_.plain; }
-
-  // Whether every product is computed in panels of kPanelRows rows and most_columns() columns, because oneDNN gives
-  // other bits in other shapes on this machine (row_identity.h).
+  // Whether every product is computed in panels of kPanelRows rows and all columns, because oneDNN gives other bits in other shapes on
+  // this machine (row_identity.h).
   bool fixed_panels() const { return fixed_panels_; }
   void fix_panels() { fixed_panels_ = true; }
 

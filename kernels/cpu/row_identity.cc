@@ -76,9 +76,8 @@ class Trial {
   Index row_bytes() const { return w_.cols() * size_of(w_.type()); }
 
   void run(const Buffer& x, const Cut& cut, float* y) const {
-    const Index columns = std::min(cut.columns, w_.most_columns());
-    for (Index column = 0; column < w_.rows(); column += columns) {
-      run_panel(w_, {cut.rows, column, std::min(columns, w_.rows() - column),
+    for (Index column = 0; column < w_.rows(); column += cut.columns) {
+      run_panel(w_, {cut.rows, column, std::min(cut.columns, w_.rows() - column),
                      x.data() + cut.first * row_bytes(), w_.cols(), y, DType::f32, Epilogue::none});
     }
   }
@@ -97,7 +96,7 @@ std::vector<Cut> cuts_of(const CpuMatrix& w) {
   const Index all = w.rows();
   std::vector<Cut> cuts = {{63, 1, all}, {17, 16, all}};
   if (!large) cuts.insert(cuts.end(), {{5, 2, all}, {13, 4, all}, {31, 8, all}, {7, 32, all}, {1, 48, all}});
-  if (!w.sliceable() || w.plain()) return cuts;
+  if (!w.sliceable()) return cuts;
   for (const auto& [granules, rows] : {std::pair<Index, Index>{4, 16}, {1, 4}, {kMostGranules, kPanelRows}}) {
     const Index columns = granules * w.granule();
     if (columns < all) cuts.push_back({kPanelRows - rows, rows, columns});

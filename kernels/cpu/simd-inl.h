@@ -16,6 +16,8 @@
 #include <hwy/contrib/math/math-inl.h>
 #include <hwy/highway.h>
 
+#include <utility>
+
 #include "core/error.h"
 #include "core/types.h"
 
@@ -32,6 +34,20 @@ HWY_INLINE void with_lanes(Index size, Body&& body) {
   if (size % 4 == 0) return body(hn::CappedTag<float, 4>());
   body(hn::CappedTag<float, 1>());
 }
+
+// body(0), body(1), ..., the numbers as types: arrays of vectors that are indexed by them stay in registers, which those of a loop that
+// the compiler unrolls late do not.
+template <class Body, Index... kNumbers>
+HWY_INLINE void call_with(Body&& body, std::integer_sequence<Index, kNumbers...>) {
+  (body(std::integral_constant<Index, kNumbers>()), ...);
+}
+template <Index kCount, class Body>
+HWY_INLINE void unrolled(Body&& body) {
+  call_with(body, std::make_integer_sequence<Index, kCount>());
+}
+#ifndef RIVERRUN_INLINE
+#define RIVERRUN_INLINE __attribute__((always_inline))  // of a lambda
+#endif
 
 struct Bf16 {
   std::uint16_t bits;

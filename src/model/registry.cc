@@ -61,7 +61,7 @@ DType choose_weights(const std::string& name, DType operand, const kernels::Kern
   if (type != DType::i8) return type;
   RR_CHECK_INPUT(kernels.multiplies(type), "the ", kernels.backend, " backend has no int8 weights; use --weights auto");
   if (!kernels.multiplies_fast(type)) {
-    log_warning("the ", kernels.backend, " backend has no instructions for int8 products here: --weights int8 saves memory, not time");
+    log_warning("the ", kernels.backend, " backend has no instructions for int8 products here: --weights int8 saves memory, and time only where texts are written");
   }
   return type;
 }

@@ -53,7 +53,7 @@ class Riverrun:
         self.threads = threads
 
     def run(self, *arguments):
-        command = [self.opts.riverrun, *arguments, "--model", self.opts.model, "--precision", self.opts.precision, "--threads",
+        command = [self.opts.riverrun, *arguments, "--model", self.opts.model, "--precision", "auto" if self.opts.precision == "bf16" else "fp32", "--threads",
                    str(self.threads)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:

@@ -7,7 +7,8 @@
 #   --generation NAME   of the random weights; default rwkv7. llama.cpp runs rwkv6 and rwkv7, the rwkv package all.
 #   --shape SIZE        of the random weights, as released; default 0.1b
 #   --model FILE        a .safetensors instead, with the official names
-#   --precision TYPE    of matrix products, for all programs: fp32 or bf16; default bf16 where the CPU multiplies it, else fp32
+#   --precision TYPE    fp32: of weights and products, for all programs; bf16: of the weights, and of products where the program has them here
+#                       (llama.cpp and riverrun multiply in fp32 where the CPU has no bf16 products). Default: bf16 where the CPU multiplies it
 #   --threads "A B"     numbers of threads, one table line each; default "1 2"
 #   --tokens T          of the document; default 1024
 #   --steps S           of decoding; default 32

@@ -1,0 +1,42 @@
+// BlockMatrix: weights of fp32 and bf16 products on machines without AVX-512, where oneDNN leaves weights as they are, takes the time of 64 rows for
+// one and gives a row other bits in other shapes.
+#pragma once
+
+#include "core/weight_storage.h"
+#include "kernels/matmul.h"
+
+namespace riverrun::kernels::cpu {
+
+// Rows of W in a block. A block lies as [k][row of the block], the last one filled up with zeros: what a tile of products needs is one
+// stream of memory. Of bf16, rows n and n + 8 are the lower and upper half of 32 bits, each of which becomes an fp32 by one operation.
+inline constexpr Index kBlockRows = 16;
+
+class BlockMatrix final : public PackedMatrix {
+ public:
+  BlockMatrix(const MatrixSource& source, DType operand, ThreadPool& pool);  // f32 or bf16
+
+  Index rows() const override { return rows_; }
+  Index cols() const override { return cols_; }
+  DType type() const override { return type_; }
+  Index bytes() const override { return data_.bytes(); }
+
+  // bf16 weights stay so in memory and become fp32, which is exact, where they are multiplied; others are kept as fp32, unless the operands
+  // are bf16.
+  DType stored() const { return stored_; }
+  Index blocks() const { return (rows_ + kBlockRows - 1) / kBlockRows; }
+  Index block_bytes() const { return kBlockRows * cols_ * size_of(stored_); }
+  const std::byte* block(Index at) const { return data_.data() + at * block_bytes(); }
+
+ private:
+  void pack(const MatrixSource& source, ThreadPool& pool);
+
+  Index rows_, cols_;
+  DType type_, stored_;
+  WeightMemory data_;
+};
+
+// The contract of kernels::Matmul; bf16 operands, too, are multiplied as fp32 numbers. An element is the sum over k in order, each step one fused multiply-add where the machine has it: so it
+// is the same bits whatever M, its place, the number of threads and how the weights are stored.
+void block_product(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, ThreadPool& pool);
+
+}  // namespace riverrun::kernels::cpu

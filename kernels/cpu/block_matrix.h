@@ -1,5 +1,5 @@
-// BlockMatrix: weights of fp32 and bf16 products on machines without AVX-512, where oneDNN leaves weights as they are, takes the time of 64 rows for
-// one and gives a row other bits in other shapes.
+// BlockMatrix: weights of fp32 and bf16 products on machines without AVX-512. oneDNN leaves weights as they are there, takes the time of
+// 64 rows for one and gives a row other bits in other shapes.
 #pragma once
 
 #include "core/weight_storage.h"
@@ -35,8 +35,9 @@ class BlockMatrix final : public PackedMatrix {
   WeightMemory data_;
 };
 
-// The contract of kernels::Matmul; bf16 operands, too, are multiplied as fp32 numbers. An element is the sum over k in order, each step one fused multiply-add where the machine has it: so it
-// is the same bits whatever M, its place, the number of threads and how the weights are stored.
+// The contract of kernels::Matmul; bf16 operands, too, are multiplied as fp32 numbers. An element is the sum over k in order, each step one
+// fused multiply-add where the machine has it: so it is the same bits whatever M, its place, the number of threads and how the weights are
+// stored.
 void block_product(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, ThreadPool& pool);
 
 }  // namespace riverrun::kernels::cpu

@@ -53,8 +53,8 @@ class Riverrun:
         self.threads = threads
 
     def run(self, *arguments):
-        command = [self.opts.riverrun, *arguments, "--model", self.opts.model, "--precision", "auto" if self.opts.precision == "bf16" else "fp32", "--threads",
-                   str(self.threads)]
+        precision = "auto" if self.opts.precision == "bf16" else "fp32"  # the model's weights are bf16
+        command = [self.opts.riverrun, *arguments, "--model", self.opts.model, "--precision", precision, "--threads", str(self.threads)]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise SystemExit(f"exit code {done.returncode} from: {' '.join(command)}\n{done.stderr}")

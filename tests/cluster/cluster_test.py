@@ -261,7 +261,8 @@ class StoppedTest(ClusterTest):
         jobs = []
         for launcher in ("srun", "mpirun"):
             self.output = self.folder / f"{launcher}.h5"
-            number = self.submit("one_node.sbatch", "--ntasks-per-node=1", "--time=1", "--signal=B:USR1@50", program=self.stopping_program(),
+            # SLURM may send the signal a minute early; launchers lose one that comes while they start the ranks.
+            number = self.submit("one_node.sbatch", "--ntasks-per-node=1", "--time=2", "--signal=B:USR1@30", program=self.stopping_program(),
                                  RIVERRUN_LAUNCHER=launcher)
             jobs.append((number, self.output))
         for number, self.output in jobs:

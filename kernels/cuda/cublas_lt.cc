@@ -31,6 +31,7 @@ CublasLt load() {
   find(library, "cublasLtMatmulPreferenceSetAttribute", lt.preference_set);
   find(library, "cublasLtMatmulAlgoGetHeuristic", lt.choose);
   find(library, "cublasLtMatmulAlgoCheck", lt.check);
+  find(library, "cublasLtMatmulAlgoConfigGetAttribute", lt.algorithm_get);
   find(library, "cublasLtMatmul", lt.multiply);
   return lt;
 }

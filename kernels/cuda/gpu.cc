@@ -128,6 +128,7 @@ class Gpu final : public Device {
   }
   void synchronize(const Stream& stream) override { await(stream, "launched work"); }
   bool idle(const Stream& stream) override {
+    RR_CHECK(!capturing(), "a question to launches that are recorded");
     const cudaError_t error = cudaStreamQuery(native(stream));
     if (error == cudaErrorNotReady) {
       (void)cudaGetLastError();  // it would be reported by the next launch

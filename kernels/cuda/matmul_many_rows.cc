@@ -8,6 +8,7 @@
 #include <span>
 #include <tuple>
 
+#include "core/log.h"
 #include "kernels/cuda/apply_epilogue.h"
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/launch.h"
@@ -88,10 +89,22 @@ struct Layouts {
   Layout w, x, y;
 };
 
-// Of kOtherRows, how many the algorithm takes.
-Index count_rows_taken(const cublasLtMatmulAlgo_t& algorithm, const Shape& shape) {
+// Whether the algorithm says of itself that it cuts sums along the columns: in a number of parts, or, with a negative number, as the rows
+// have it. What says nothing does not.
+bool cuts_sums(const cublasLtMatmulAlgo_t& algorithm) {
+  const auto has = [&](cublasLtMatmulAlgoConfigAttributes_t what, auto value, auto is_cut) {
+    std::size_t size = 0;
+    return cublas_lt().algorithm_get(&algorithm, what, &value, sizeof value, &size) == CUBLAS_STATUS_SUCCESS && size == sizeof value &&
+           is_cut(value);
+  };
+  return has(CUBLASLT_ALGO_CONFIG_SPLITK_NUM, std::int32_t{}, [](std::int32_t parts) { return parts != 0 && parts != 1; }) ||
+         has(CUBLASLT_ALGO_CONFIG_REDUCTION_SCHEME, std::uint32_t{},
+             [](std::uint32_t scheme) { return scheme != CUBLASLT_REDUCTION_SCHEME_NONE; });
+}
+
+bool takes_other_rows(const cublasLtMatmulAlgo_t& algorithm, const Shape& shape) {
   const Operation operation = make_operation();
-  return std::ranges::count_if(kOtherRows, [&](Index rows) {
+  return std::ranges::all_of(kOtherRows, [&](Index rows) {
     const Layouts layouts(shape, rows);
     cublasLtMatmulHeuristicResult_t result;
     const cublasStatus_t status = cublas_lt().check(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(),
@@ -100,7 +113,8 @@ Index count_rows_taken(const cublasLtMatmulAlgo_t& algorithm, const Shape& shape
   });
 }
 
-cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
+// Of those that take any number of rows the first, which cuBLASLt holds for the fastest.
+std::optional<cublasLtMatmulAlgo_t> choose_algorithm(const Shape& shape) {
   const Operation operation = make_operation();
   const Layouts layouts(shape, kRowsChosenFor);
   cublasLtMatmulPreference_t made = nullptr;
@@ -121,21 +135,29 @@ cublasLtMatmulAlgo_t choose_algorithm(const Shape& shape) {
   check_lt(cublas_lt().choose(handle(), operation.get(), layouts.w.get(), layouts.x.get(), layouts.y.get(), layouts.y.get(),
                                        preference.get(), kMostChoices, found, &count),
         "a choice");
-  RR_CHECK(count > 0, "cuBLASLt has no way to multiply ", name_of(shape.operand), " matrices of ", shape.N, " x ", shape.K);
-  // The first, which cuBLASLt holds for the fastest, of those that take the most numbers of rows: what takes 2,048 need not take 1.
-  const auto taken = [&](const cublasLtMatmulHeuristicResult_t& result) {
-    return result.state == CUBLAS_STATUS_SUCCESS ? count_rows_taken(result.algo, shape) : -1;
-  };
-  return std::ranges::max_element(std::span(found, static_cast<std::size_t>(count)), {}, taken)->algo;
+  for (const auto& result : std::span(found, static_cast<std::size_t>(count))) {
+    if (result.state == CUBLAS_STATUS_SUCCESS && !cuts_sums(result.algo) && takes_other_rows(result.algo, shape)) return result.algo;
+  }
+  log_warning("cuBLASLt has no one way to multiply any number of rows by a ", name_of(shape.operand), " matrix of ", shape.N, " x ", shape.K,
+              ": riverrun's kernels for few rows do it, more slowly");
+  return std::nullopt;
 }
 
-const cublasLtMatmulAlgo_t& algorithm(const Shape& shape) {
+const std::optional<cublasLtMatmulAlgo_t>& algorithm(const Shape& shape) {
   static std::mutex mutex;
-  static std::map<Shape, cublasLtMatmulAlgo_t> chosen;
+  static std::map<Shape, std::optional<cublasLtMatmulAlgo_t>> chosen;
   const std::scoped_lock lock(mutex);
   auto found = chosen.find(shape);
   if (found == chosen.end()) found = chosen.emplace(shape, choose_algorithm(shape)).first;
   return found->second;
+}
+
+// The function of an epilogue is of the fp32 sum, and what it gives is rounded: sums of 16 bits would be rounded twice.
+bool is_plain(Epilogue epilogue) { return epilogue == Epilogue::none || epilogue == Epilogue::add; }
+
+Shape shape_of(const CudaMatrix& w, const MatmulArgs& args) {
+  return {w.rows(), w.cols(), w.stride(), args.x_stride == 0 ? w.cols() : args.x_stride, w.type(),
+          is_plain(args.epilogue) ? args.y_type : DType::f32};
 }
 
 // Memory in the order of a stream.
@@ -159,7 +181,7 @@ void multiply(const Shape& shape, Index M, const void* w, const void* x, void* y
   const Layouts layouts(shape, M);
   const float one = 1, kept = add ? 1 : 0;
   check_lt(cublas_lt().multiply(handle(), operation.get(), &one, w, layouts.w.get(), x, layouts.x.get(), &kept, y, layouts.y.get(), y,
-                       layouts.y.get(), &algorithm(shape), nullptr, kNoWorkspace, native(stream)),
+                       layouts.y.get(), &*algorithm(shape), nullptr, kNoWorkspace, native(stream)),
         "a product");
 }
 
@@ -170,19 +192,18 @@ bool is_aligned(const void* data, Index row_bytes) {
 }  // namespace
 
 bool takes_many_rows(const CudaMatrix& w, const MatmulArgs& args) {
-  const Index x_stride = args.x_stride == 0 ? w.cols() : args.x_stride;
-  return is_aligned(args.x, x_stride * size_of(w.type())) && is_aligned(args.y, w.rows() * size_of(args.y_type));
+  const Shape shape = shape_of(w, args);
+  return is_aligned(args.x, shape.x_stride * size_of(w.type())) && is_aligned(args.y, w.rows() * size_of(args.y_type)) &&
+         algorithm(shape).has_value();
 }
 
 void matmul_many_rows(const CudaMatrix& w, const MatmulArgs& args, Stream stream) {
   if (args.M == 0) return;
-  Shape shape{w.rows(), w.cols(), w.stride(), args.x_stride == 0 ? w.cols() : args.x_stride, w.type(), args.y_type};
-  if (args.epilogue == Epilogue::none || args.epilogue == Epilogue::add) {
+  const Shape shape = shape_of(w, args);
+  if (is_plain(args.epilogue)) {
     multiply(shape, args.M, w.data(), args.x, args.y, args.epilogue == Epilogue::add, stream);
     return;
   }
-  // The function is of the fp32 sum, and what it gives is rounded: sums of 16 bits would be rounded twice.
-  shape.y_type = DType::f32;
   const Index elements = args.M * w.rows();
   std::optional<Scratch> sums;
   if (args.y_type != DType::f32) sums.emplace(static_cast<std::size_t>(elements) * sizeof(float), stream);

@@ -10,7 +10,8 @@ namespace riverrun::kernels::cuda {
 // bits in all of them.
 void matmul_many_rows(const CudaMatrix& w, const MatmulArgs& args, Stream stream);
 
-// Whether it takes them: 16 bytes of a row of x and w must hold whole elements at aligned addresses.
+// Whether it takes them, for any number of rows alike: 16 bytes of a row of x and w must hold whole elements at aligned addresses, and
+// cuBLASLt must have a way that holds for every number. Where it has none, a warning says so once for the shape.
 bool takes_many_rows(const CudaMatrix& w, const MatmulArgs& args);
 
 }  // namespace riverrun::kernels::cuda

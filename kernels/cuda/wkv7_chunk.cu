@@ -53,12 +53,13 @@ struct Chunks {
   }
 };
 
-// A chunk and the slot that it is in: `chunk` modulo the number of slots.
+// A chunk, the slot that it is in, which is `chunk` modulo the number of slots, and the number of the barrier before the slot.
 struct Turn {
-  int chunk, slot;
-  __device__ __forceinline__ void advance(int chunks, int slots) {
-    chunk += chunks, slot += chunks;
+  int chunk, slot, gate;
+  __device__ __forceinline__ void advance(int chunks, int slots, int gates) {
+    chunk += chunks, slot += chunks, gate += chunks;
     if (slot >= slots) slot -= slots;
+    if (gate >= gates) gate -= gates;
   }
 };
 
@@ -67,16 +68,20 @@ struct Turn {
 // 16 value rows to a warp. A chunk is in its slot from the first byte fetched until it has been read.
 //
 // Of chunk i, in slot s, its crew
-//   1. waits at emptied(s) until chunk i - slots has been read, unless i is the slot's first, and starts the
-//      copies; meanwhile it prepares earlier chunks;
+//   1. waits at emptied(i mod gates) until chunk i - slots has been read, unless i is the slot's first, and starts
+//      the copies; meanwhile it prepares earlier chunks;
 //   2. waits for the copies, and at own(crew) for those of its other threads;
 //   3. scales rows, own(crew), multiplies rows and inverts;
 //   4. arrives at ready(s).
-// The readers wait at ready(s), read, and arrive at emptied(s) if there is a chunk i + slots to wait there.
+// The readers wait at ready(s), read, and arrive at emptied((i + slots) mod gates) if there is a chunk i + slots to
+// wait there.
 //
-// - A slot is written between emptied(s) and ready(s) by its crew, and read between ready(s) and emptied(s) by
-//   the readers. The two barriers take turns: whoever arrives at one for chunk i + slots has seen the other
-//   complete since, or has waited for those who have, so no arrival counts for the wrong chunk.
+// - A slot is written between its emptied() and ready(s) by its crew, and read between ready(s) and the next
+//   emptied() by the readers. Nobody arrives at a barrier for a chunk before all have arrived there for the one
+//   before: at ready(s), since emptied() lies between; at emptied(), since with an even number of gates the same crew
+//   comes there each time, and with five a crew that fetches chunk i + 5 has waited at ready for what the other
+//   prepared behind emptied(i). Hence six gates for three slots: with three, a warp of one crew could come for chunk
+//   i + 3 before the last of the other has come for chunk i.
 // - Within a crew own(crew) stands between copies and their use, and between rows, scaled by channels, and their
 //   products, which overwrite w. The warp that inverts has made L itself.
 // - Nobody waits for ever: behind chunk i a crew waits for chunk i - slots + kPreparers * ahead < i to be
@@ -84,8 +89,9 @@ struct Turn {
 constexpr int kPreparers = 2, kLeastSlots = 3, kMostSlots = 6;
 __device__ __forceinline__ constexpr int own(int crew) { return crew; }
 __device__ __forceinline__ constexpr int ready(int slot) { return 1 + kPreparers + slot; }
-__device__ __forceinline__ constexpr int emptied(int slot) { return 1 + kPreparers + kMostSlots + slot; }
+__device__ __forceinline__ constexpr int emptied(int gate) { return 1 + kPreparers + kMostSlots + gate; }
 static_assert(emptied(kMostSlots - 1) < 16);
+__device__ __forceinline__ constexpr int gates_of(int slots) { return slots == 3 ? 6 : slots; }
 
 template <int N, Tf32 kind>
 __device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, const Chunks& chunks,
@@ -93,19 +99,20 @@ __device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, cons
   constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
   // Chunks of this crew that are on their way while it prepares one.
   const int ahead = args.slots > 2 * kPreparers ? 2 : 1;
-  Turn next = {crew - 1, crew - 1};
+  const int gates = gates_of(args.slots);
+  Turn next = {crew - 1, crew - 1, crew - 1};
   const auto fetch_next = [&] {
     if (next.chunk < chunks.count) {
-      if (next.chunk >= args.slots) wait_at_barrier(emptied(next.slot), 2 * kThreads);
+      if (next.chunk >= args.slots) wait_at_barrier(emptied(next.gate), 2 * kThreads);
       slots[next.slot].fetch(args, chunks.place(next.chunk), chunks.tokens(next.chunk), thread);
     }
     commit_copies();  // also where there are none, so that `ahead` groups follow a chunk's
-    next.advance(kPreparers, args.slots);
+    next.advance(kPreparers, args.slots, gates);
   };
   for (int i = 0; i < ahead; ++i) fetch_next();
   unsigned turn = 0;
-  for (Turn now = {crew - 1, crew - 1}; now.chunk < chunks.count;
-       now.advance(kPreparers, args.slots), ++turn) {
+  for (Turn now = {crew - 1, crew - 1, crew - 1}; now.chunk < chunks.count;
+       now.advance(kPreparers, args.slots, gates), ++turn) {
     auto& chunk = slots[now.slot];
     ahead == 2 ? wait_for_copies<1>() : wait_for_copies<0>();
     wait_at_barrier(own(crew), kThreads);
@@ -126,11 +133,13 @@ __device__ __forceinline__ void read_chunks(const ChunkParameters& args, const C
   const Index state_at = (Index{blockIdx.x} * N + row0) * N;
   StateRows<N> S;
   S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
-  for (Turn now = {0, 0}; now.chunk < chunks.count; now.advance(1, args.slots)) {
+  const int gates = gates_of(args.slots);
+  // The gate of the chunk that takes the slot next.
+  for (Turn now = {0, 0, args.slots % gates}; now.chunk < chunks.count; now.advance(1, args.slots, gates)) {
     wait_at_barrier(ready(now.slot), 2 * kThreads);
     read_and_write(S, slots[now.slot], row0, args.y + chunks.place(now.chunk) + row0, args.D,
                    chunks.tokens(now.chunk));
-    if (now.chunk + args.slots < chunks.count) arrive_at_barrier(emptied(now.slot), 2 * kThreads);
+    if (now.chunk + args.slots < chunks.count) arrive_at_barrier(emptied(now.gate), 2 * kThreads);
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
 }

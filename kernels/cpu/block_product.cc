@@ -1,8 +1,10 @@
 // Products with a BlockMatrix.
 #include <algorithm>
+#include <type_traits>
 
 #include "core/thread_pool.h"
 #include "kernels/cpu/block_matrix.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/scratch.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -42,11 +44,11 @@ namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
 using Lanes = hn::CappedTag<float, kBlockRows / 2>;
 using Vector = hn::Vec<Lanes>;
-inline constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a column of a block
+constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a column of a block
 
 // Elements of a column of a block, of either type.
 template <class W>
-inline constexpr Index kColumn = std::is_same_v<W, float> ? kBlockRows : kBlockRows / 2;
+constexpr Index kColumn = std::is_same_v<W, float> ? kBlockRows : kBlockRows / 2;
 
 HWY_INLINE void load_column(const float* w, Vector (&v)[kVectors]) {
   unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { v[i] = hn::LoadU(Lanes(), w + i * hn::MaxLanes(Lanes())); });
@@ -163,7 +165,7 @@ void multiply_slab(const BlockSlab& slab) {
   add_slab(slab);
   const Index stride = slab.blocks * kBlockRows;
   with_lanes(slab.columns, [&](auto d) {
-    with_type(slab.y, slab.y_type, 0, [&](auto* y) {
+    with_operand_type(slab.y, slab.y_type, [&](auto* y) {
       with_epilogue(d, slab.epilogue, [&](auto apply) {
         for (Index m = 0; m < slab.rows; ++m) {
           for (Index n = 0; n < slab.columns; n += hn::Lanes(d)) {
@@ -202,17 +204,10 @@ HWY_EXPORT(widen_rows);
 
 constexpr Index kMostPanelRows = 96;  // kDepth columns of them are 384 KiB
 constexpr Index kMostBlocks = 16, kLeastBlocks = 4;
-// Below both, a second thread costs more than it gives.
-constexpr double kLeastParallelFlop = 2e6;
-constexpr Index kLeastParallelBytes = 128 << 10;
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 // Blocks of W in a task: few enough for every thread to have two tasks.
 Index blocks_of_a_task(const BlockMatrix& w, Index M, Index panels, int threads) {
-  const double flop = 2.0 * static_cast<double>(M) * static_cast<double>(w.rows()) * static_cast<double>(w.cols());
-  const bool small = flop < kLeastParallelFlop && w.bytes() < kLeastParallelBytes;
-  if (threads == 1 || small) return std::min(kMostBlocks, w.blocks());
+  if (threads == 1 || is_for_one_thread(M, w.rows(), w.cols(), w.bytes())) return std::min(kMostBlocks, w.blocks());
   const Index slabs = ceil_div(2 * threads, panels);
   return std::clamp(ceil_div(w.blocks(), slabs), std::min(kLeastBlocks, w.blocks()), std::min(kMostBlocks, w.blocks()));
 }

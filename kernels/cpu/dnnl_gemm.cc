@@ -7,7 +7,6 @@
 #include <mutex>
 #include <oneapi/dnnl/dnnl.hpp>
 #include <tuple>
-#include <unordered_map>
 #include <vector>
 
 #include "core/error.h"

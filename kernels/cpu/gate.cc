@@ -87,15 +87,15 @@ HWY_EXPORT(token_matrix_rows);
 }  // namespace
 
 void gate(const GateArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(gate_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(gate_rows));
 }
 
 void gate_add(const GateAddArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(gate_add_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(gate_add_rows));
 }
 
 void token_matrix(const TokenMatrixArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(token_matrix_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(token_matrix_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -1,11 +1,11 @@
 #include <algorithm>
 #include <bit>
 
-#include "core/buffer.h"
-#include "core/error.h"
 #include "core/thread_pool.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/int8_rows.h"
+#include "kernels/cpu/scratch.h"
 
 namespace riverrun::kernels::cpu {
 
@@ -19,8 +19,6 @@ constexpr Index kSliceRows = 512;      // of x in integers at once, at least
 // Below these, a second thread costs more than it gives.
 constexpr double kLeastParallelFlop = 8e6, kLeastParallelBytes = 1.5e5;
 constexpr Index kLeastQuantised = 1 << 15;
-
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
 // Panels of rows times slabs of columns. The cut decides the speed; sums of integers are the same for any.
 struct Cut {
@@ -53,12 +51,6 @@ Cut choose_cut(const Int8Matrix& w, Index M, int threads) {
   return cut;
 }
 
-template <class T>
-T* scratch_of(Array<T>& array, Index size) {
-  if (array.size() < size) array = Array<T>(size);
-  return array.data();
-}
-
 // Rows of x as integers: readable up to the next multiple of kPanelRows, since panels may be multiplied higher than
 // they are.
 struct Integers {
@@ -67,9 +59,8 @@ struct Integers {
 };
 
 Integers quantise(const void* x, DType type, Index stride, Index rows, Index cols, ThreadPool& pool) {
-  thread_local Array<std::uint8_t> integers;
-  thread_local Array<float> scales;
-  const Integers out = {scratch_of(integers, ceil_div(rows, kPanelRows) * kPanelRows * cols), scratch_of(scales, rows)};
+  thread_local Buffer integers, scales;
+  const Integers out = {grown<std::uint8_t>(integers, ceil_div(rows, kPanelRows) * kPanelRows * cols), grown<float>(scales, rows)};
   pool.run_ranges(rows, ceil_div(kLeastQuantised, cols), [&](Index begin, Index end, int) {
     const auto* from = static_cast<const std::byte*>(x) + begin * stride * size_of(type);
     quantise_rows(from, type, stride, end - begin, cols, out.q + begin * cols, out.scales + begin);
@@ -88,11 +79,11 @@ void int8_matmul(const Int8Matrix& w, const MatmulArgs& args, Index x_stride, Th
     const Cut cut = choose_cut(w, rows, pool.threads());
     const Index slabs = ceil_div(w.rows(), cut.columns);
     pool.run(ceil_div(rows, cut.panel_rows) * slabs, [&](Index task, int) {
-      thread_local Array<std::int32_t> scratch;
+      thread_local Buffer scratch;
       const Index first = task / slabs * cut.panel_rows, column = task % slabs * cut.columns;
       const Index count = std::min(cut.panel_rows, rows - first), columns = std::min(cut.columns, w.rows() - column);
       const Index height = w.height_of(count);
-      std::int32_t* const sums = scratch_of(scratch, height * columns);
+      std::int32_t* const sums = grown<std::int32_t>(scratch, height * columns);
       w.multiply(x.q + first * w.cols(), height, column, columns, sums);
       auto* const y = static_cast<std::byte*>(args.y) + ((begin + first) * w.rows() + column) * y_size;
       finish_tile({count, columns, sums, x.scales + first, w.scales() + column, w.offsets() + column, y, w.rows(),

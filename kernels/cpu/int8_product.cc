@@ -16,15 +16,15 @@ namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
 using Lanes = hn::CappedTag<std::int32_t, kInt8Block / 2>;
 using Sums = hn::Vec<Lanes>;
-inline constexpr Index kLanes = hn::MaxLanes(Lanes());
-inline constexpr Index kVectors = kInt8Block / kLanes;  // of a block's sums
+constexpr Index kLanes = hn::MaxLanes(Lanes());
+constexpr Index kVectors = kInt8Block / kLanes;  // of a block's sums
 
 // For kLanes rows of W: pairs of weights times one pair of x, the halves of 32 bits. Where an instruction does not add the two products,
 // they are in two sums until they are all there.
 struct Pairs {
 #if HWY_TARGET == HWY_SCALAR
   Sums sum;
-  HWY_INLINE void clear() { sum = hn::Zero(Lanes()); }
+  HWY_INLINE Pairs() : sum(hn::Zero(Lanes())) {}
   HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
     const auto product = [](std::uint32_t a, std::int8_t b) { return a * static_cast<std::uint32_t>(std::int32_t{b}); };
     const auto before = static_cast<std::uint32_t>(hn::GetLane(sum));
@@ -33,7 +33,7 @@ struct Pairs {
   HWY_INLINE Sums total() const { return sum; }
 #else
   Sums sum, odd;
-  HWY_INLINE void clear() { sum = odd = hn::Zero(Lanes()); }
+  HWY_INLINE Pairs() : sum(hn::Zero(Lanes())), odd(hn::Zero(Lanes())) {}  // one that the compiler makes is for no target
   HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
     const hn::Repartition<std::int16_t, Lanes> d16;
     const hn::Rebind<std::int8_t, decltype(d16)> d8;
@@ -49,9 +49,6 @@ template <Index kRows, Index kBlocks>
 HWY_NOINLINE void multiply_tile(const std::uint32_t* x, Index x_stride, Index pairs, const std::int8_t* w, Index columns, std::int32_t* sums,
                                 Index sums_stride) {
   Pairs sum[kRows][kBlocks][kVectors];
-  unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
-    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE { unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i].clear(); }); });
-  });
   const Index block = 2 * kInt8Block * pairs;
   for (Index k = 0; k < pairs; ++k) {
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
@@ -89,10 +86,14 @@ void multiply(const std::uint32_t* x, Index rows, Index pairs, const std::int8_t
   };
   using std::integral_constant;
   Index m = 0;
+#if HWY_TARGET == HWY_SCALAR  // no vectors, whose sums would fit no registers
+  for (; m < rows; ++m) by(integral_constant<Index, 1>(), integral_constant<Index, 1>(), m);
+#else
   for (; m + 6 <= rows; m += 6) by(integral_constant<Index, 6>(), integral_constant<Index, 1>(), m);
   for (; m + 4 <= rows; m += 4) by(integral_constant<Index, 4>(), integral_constant<Index, 1>(), m);
   for (; m + 2 <= rows; m += 2) by(integral_constant<Index, 2>(), integral_constant<Index, 2>(), m);
   if (m < rows) by(integral_constant<Index, 1>(), integral_constant<Index, 4>(), m);
+#endif
 }
 
 }  // namespace riverrun::kernels::cpu::HWY_NAMESPACE

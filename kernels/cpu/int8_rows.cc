@@ -43,7 +43,7 @@ HWY_INLINE void write_integers(D d, const From* x, Index size, float inverse, in
 void quantise_some_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q,
                         float* scales) {
   with_lanes(size, [&](auto d) {
-    with_type(x, type, 0, [&](const auto* from) {
+    with_operand_type(x, type, [&](const auto* from) {
       for (Index m = 0; m < rows; ++m) {
         const Int8Scale row = int8_scale(largest_magnitude(d, from + m * stride, size));
         write_integers(d, from + m * stride, size, row.inverse, kInt8Offset, q + m * size);
@@ -84,7 +84,7 @@ void add_tile(D d, const Int8Tile& tile) {
 void finish(const Int8Tile& tile) {
   with_lanes(tile.columns, [&](auto d) {
     if (tile.epilogue == Epilogue::add) return add_tile(d, tile);
-    with_type(tile.y, tile.y_type, 0, [&](auto* y) {
+    with_operand_type(tile.y, tile.y_type, [&](auto* y) {
       with_epilogue(d, tile.epilogue, [&](auto apply) {
         for (Index m = 0; m < tile.rows; ++m) {
           const auto x_scale = hn::Set(d, tile.x_scales[m]);

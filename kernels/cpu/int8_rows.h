@@ -11,7 +11,7 @@ namespace riverrun::kernels::cpu {
 
 inline constexpr int kInt8Offset = 128;
 
-// Rows of x (f32, bf16 or f16), `stride` elements apart, to rows of `size` bytes and their scales.
+// Rows of x (f32 or bf16), `stride` elements apart, to rows of `size` bytes and their scales.
 void quantise_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, float* scales);
 
 // One row of weights, returning its scale; 128 times the sum of its integers goes to `offset`.

@@ -2,6 +2,7 @@
 
 #include "core/error.h"
 #include "kernels/cpu/block_matrix.h"
+#include "kernels/cpu/cut.h"
 #include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/packed_matrix.h"
 #include "kernels/cpu/row_identity.h"
@@ -13,10 +14,6 @@ namespace {
 
 constexpr Index kUnit = 16;            // panels begin at multiples of it
 constexpr Index kLeastPanelRows = 32;  // rather than lower panels, threads share a panel's columns
-// Below both, a second thread costs more than it gives: it wakes up in a microsecond or two, and few rows
-// take the time that the weights take to arrive.
-constexpr double kLeastParallelFlop = 2e6;
-constexpr Index kLeastParallelBytes = 128 << 10;
 
 // How a product is cut into tasks: panels of whole units of rows, times slabs of columns. The cut decides the
 // speed; the bits are the same for any (row_identity.h).
@@ -25,8 +22,6 @@ struct Cut {
   Index columns;  // per slab
 };
 
-Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
-
 Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   const Index panels = ceil_div(args.M, kPanelRows);
   Index most_columns = w.rows();
@@ -34,10 +29,7 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   if (w.sliceable() && args.epilogue == Epilogue::relu_squared) {
     most_columns = std::min(most_columns, kMostGranules * w.granule());  // so that its scratch stays in L2
   }
-  const double flop =
-      2.0 * static_cast<double>(args.M) * static_cast<double>(w.rows()) * static_cast<double>(w.cols());
-  const bool small = flop < kLeastParallelFlop && w.bytes() < kLeastParallelBytes;
-  if (threads == 1 || small) return {panels, most_columns};
+  if (threads == 1 || is_for_one_thread(args.M, w.rows(), w.cols(), w.bytes())) return {panels, most_columns};
   const Index even = ceil_div(panels, threads) * threads;
   if (args.M >= even * kLeastPanelRows || !w.sliceable())
     return {std::min(even, ceil_div(args.M, kUnit)), most_columns};

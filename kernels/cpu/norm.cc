@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu/scratch.h"
@@ -191,20 +192,20 @@ HWY_EXPORT(dynamic_mix_rows);
 }  // namespace
 
 void layer_norm(const LayerNormArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(layer_norm_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(layer_norm_rows));
 }
 
 void embed(const EmbedArgs& args, Stream stream) {
   for (Index m = 0; m < args.M; ++m) {
     RR_CHECK(args.ids[m] >= 0 && args.ids[m] < args.V, "token ", args.ids[m], " of a vocabulary of ", args.V);
   }
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(embed_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(embed_rows));
 }
 
 void shift_mix(const ShiftMixArgs& args, Stream stream) {
   check_segments(args.segment_count, args.segments, args.M);
   const bool rows_wanted = args.mixes > 0 || args.normal != nullptr || args.change != nullptr;
-  if (args.M > 0 && rows_wanted) run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(shift_mix_rows));
+  if (args.M > 0 && rows_wanted) run_by_rows(args, stream, RIVERRUN_DISPATCHED(shift_mix_rows));
   stream.pool->run_ranges(args.segment_count, 2, [&](Index begin, Index end, int) {
     HWY_DYNAMIC_DISPATCH(hand_over_rows)(args, begin, end);
   });
@@ -212,7 +213,7 @@ void shift_mix(const ShiftMixArgs& args, Stream stream) {
 
 void dynamic_mix(const DynamicMixArgs& args, Stream stream) {
   if (args.mixes == 0) return;
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(dynamic_mix_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(dynamic_mix_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -26,6 +26,15 @@ namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+// The address of what HWY_DYNAMIC_DISPATCH calls; newer versions of Highway have a macro of their own for it.
+#ifndef RIVERRUN_DISPATCHED
+#ifdef HWY_DYNAMIC_POINTER
+#define RIVERRUN_DISPATCHED(function) HWY_DYNAMIC_POINTER(function)
+#else
+#define RIVERRUN_DISPATCHED(function) &HWY_DYNAMIC_DISPATCH(function)
+#endif
+#endif
+
 // Calls body(tag) with a vector type whose lanes divide `size`.
 template <class Body>
 HWY_INLINE void with_lanes(Index size, Body&& body) {
@@ -113,6 +122,18 @@ HWY_INLINE void with_type(void* data, DType type, Index at, Body&& body) {
 template <class Body>
 HWY_INLINE void with_type(const void* data, DType type, Index at, Body&& body) {
   with_type(const_cast<void*>(data), type, at, [&](const auto* from) { body(from); });
+}
+
+// The same for a row of products or of their operands: a CPU multiplies fp32 and bf16.
+template <class Body>
+HWY_INLINE void with_operand_type(void* data, DType type, Body&& body) {
+  if (type == DType::f32) return body(static_cast<float*>(data));
+  RR_CHECK(type == DType::bf16, "operands of type ", name_of(type));
+  body(static_cast<Bf16*>(data));
+}
+template <class Body>
+HWY_INLINE void with_operand_type(const void* data, DType type, Body&& body) {
+  with_operand_type(const_cast<void*>(data), type, [&](const auto* from) { body(from); });
 }
 
 // exp(x) for x <= 0, within 1 ulp; 0 for -infinity, NaN for NaN (hn::Exp gives 0 there).

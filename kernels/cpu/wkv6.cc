@@ -93,7 +93,7 @@ HWY_EXPORT(wkv6_task);
 void wkv6(const Wkv6Args& args, Stream stream) {
   RR_CHECK(args.w_stride == 0 || args.w_stride == args.H * args.N, "rows of decay factors ", args.w_stride,
            " apart");
-  run_recurrence(args, stream, &HWY_DYNAMIC_DISPATCH(wkv6_task));
+  run_recurrence(args, stream, RIVERRUN_DISPATCHED(wkv6_task));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -61,11 +61,11 @@ HWY_EXPORT(readout_rows);
 }  // namespace
 
 void wkv6_decay(const Wkv6DecayArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(decay_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(decay_rows));
 }
 
 void wkv6_readout(const Wkv6ReadoutArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(readout_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(readout_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

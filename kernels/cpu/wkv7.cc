@@ -18,7 +18,7 @@ HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
 // The registers of a state pass: AVX-512 and NEON have 32, AVX2 has 16.
-#if HWY_TARGET == HWY_AVX2 || HWY_TARGET == HWY_SSE4 || HWY_TARGET == HWY_SSSE3
+#if HWY_TARGET == HWY_AVX2
 constexpr Index kMostVectors = 2;
 #else
 constexpr Index kMostVectors = 4;
@@ -94,7 +94,7 @@ HWY_EXPORT(wkv7_task);
 }  // namespace
 
 void wkv7(const Wkv7Args& args, Stream stream) {
-  run_recurrence(args, stream, &HWY_DYNAMIC_DISPATCH(wkv7_task));
+  run_recurrence(args, stream, RIVERRUN_DISPATCHED(wkv7_task));
 }
 
 }  // namespace riverrun::kernels::cpu

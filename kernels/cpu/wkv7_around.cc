@@ -85,11 +85,11 @@ HWY_EXPORT(readout_rows);
 }  // namespace
 
 void wkv7_inputs(const Wkv7InputsArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(inputs_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(inputs_rows));
 }
 
 void wkv7_readout(const Wkv7ReadoutArgs& args, Stream stream) {
-  run_by_rows(args, stream, &HWY_DYNAMIC_DISPATCH(readout_rows));
+  run_by_rows(args, stream, RIVERRUN_DISPATCHED(readout_rows));
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -7,19 +7,21 @@
 #   tests/gpu.sh --fetch DIR
 #
 # --fetch: on a Debian machine with a network, puts what the tests need of its packages (GoogleTest, nlohmann-json) into DIR, installing
-# nothing: the --prefix of a machine that has neither. --arch: the GPU's compute capability, by default what nvidia-smi says.
-# --seconds: for all steps together; those that would begin later are not run. --only: steps whose names match. --log: what the steps
-# print, of which only failures are shown here; by default build/gpu/gpu.log. The exit code is 0 only when every step passed.
+# nothing: the --prefix of a machine that has neither; by default build/packages, if that is there. --arch: the GPU's compute capability, by
+# default what nvidia-smi says. --seconds: for all steps together; those that would begin later are not run, and a second call with --only
+# runs them: it builds nothing again. --only: steps whose names match. --log: what the steps print, of which only failures and measurements
+# are shown here; by default gpu.log in $OUT, or in build. The exit code is 0 only when every step passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
-  sed -n '2,13p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,15p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
 readonly build=build/gpu
-prefix='' arch='' seconds=560 only='' log=$build/gpu.log fetch=''
+prefix='' arch='' seconds=560 only='' log=${OUT:-build}/gpu.log fetch=''
+[[ ! -d build/packages ]] || prefix=$PWD/build/packages
 while (($#)); do
   (($# >= 2)) || usage
   case $1 in
@@ -50,47 +52,61 @@ nvidia-smi --query-gpu=name,memory.total,driver_version,compute_cap --format=csv
 
 mkdir -p "$build" "$(dirname "$log")"
 : >"$log"
-failed=0 rc=0 table=()
+# Lines of the table, a file for each step in the order that they were begun, and one named `failed` if one has.
+lines=$(mktemp -d)
+trap 'rm -rf "$lines"' EXIT
+count=0
+# A kernel that hangs is then named before the step's time is up.
+export RIVERRUN_GPU_DEADLINE=30
 
 # What of a step's output says why it failed.
 excerpt() {
+  grep -m 2 -A 4 -E '^========= (Invalid|Uninitialized|Program hit|Error:|Warning:|Race|.*hazard|Barrier)' "$1" || true
   grep -m 2 -A 6 -E 'Failure$|error:|Error:|ERROR|what\(\)|terminate' "$1" | head -12 || tail -n 8 "$1"
   grep -E '^\[  FAILED  \] .* ms\)$' "$1" | sed 's/, where GetParam.*//' | head -4 || true
 }
 
-# step NAME LIMIT COMMAND...: its line of the table. LIMIT in seconds.
+# row NAME TIME RESULT
+row() { printf '%-34s %8s  %s\n' "$1" "$2" "$3" >"$lines/$(printf '%03d' "$count")"; }
+
+# step NAME LIMIT COMMAND...: its line of the table. LIMIT in seconds. Where `show` is yes, what it prints is shown.
+show=no
 step() {
-  local name=$1 limit=$2 left=$((seconds - SECONDS)) begin=$SECONDS own result
+  local name=$1 limit=$2 left=$((seconds - SECONDS)) begin=$SECONDS own result rc=0
   shift 2
-  rc=0
   [[ $name =~ $only ]] || return 0
   if ((left < 10)); then
-    rc=1 failed=1
-    table+=("$(printf '%-34s %8s  %s' "$name" - 'not run: no time left')")
+    touch "$lines/failed"
+    row "$name" - 'not run: no time left'
     return 0
   fi
   own=$(mktemp)
   timeout -k 10 "$((limit < left ? limit : left))" "$@" >"$own" 2>&1 </dev/null || rc=$?
-  printf '\n== %s: %s\n' "$name" "$*" | cat - "$own" >>"$log"
+  { printf '\n== %s: %s\n' "$name" "$*" && cat "$own"; } | flock "$log" tee -a "$log" >/dev/null
   case $rc in
     0) result=passed ;;
     124 | 137) result='did not end within its time' ;;
     *) result="failed ($rc)" ;;
   esac
   result+=$(sed -n -E 's/^\[  PASSED  \] ([0-9]+) .*/: \1 tests passed/p' "$own")
+  if [[ $result == 'passed: 0 tests passed' ]]; then rc=1 result='nothing was tested'; fi
   ((rc == 0)) || result+=$(grep -c -E '^\[  FAILED  \] .* ms\)$' "$own" | sed -E 's/^0$//; s/.+/, & failed/' || true)
-  table+=("$(printf '%-34s %6d s  %s' "$name" "$((SECONDS - begin))" "$result")")
+  row "$name" "$((SECONDS - begin)) s" "$result"
   if ((rc != 0)); then
-    failed=1
+    touch "$lines/failed"
     printf '\n-- %s: %s\n' "$name" "$result"
-    excerpt "$own" | cut -c1-240
+    excerpt "$own" | cut -c1-240 | awk '!seen[$0]++'
   fi
+  [[ $show == no ]] || { printf '\n== %s\n' "$name" && cat "$own"; }
   rm -f "$own"
 }
-# Shows what a step measured, too.
-measure() {
-  step "$@"
-  ((rc != 0)) || sed -n "/^== $1: /,\$p" "$log"
+begin() { count=$((count + 1)) && step "$@"; }
+measure() { show=yes && begin "$@" && show=no; }
+# Runs beside others, whose end `wait` waits for.
+beside() {
+  count=$((count + 1))
+  while (($(jobs -rp | wc -l) >= 4)); do wait -n; done
+  step "$@" &
 }
 
 readonly kernels=(matmul norm mix gate readout wkv4 wkv6 wkv6_around wkv7 wkv7_around)
@@ -112,27 +128,34 @@ fi
 # Where Debian puts it, for a compiler that does not search there.
 for found in "$prefix"/usr/lib/*/cmake/GTest; do [[ ! -d $found ]] || configure+=("-DGTest_DIR=$found"); done
 
-step configure 120 cmake "${configure[@]}"
+begin configure 120 cmake "${configure[@]}"
 keep_going=(-k)
 [[ ! -f $build/build.ninja ]] || keep_going=(-k 0)
-step build 420 cmake --build "$build" -j "$(nproc)" --target "${kernels[@]/%/_test}" "${whole[@]}" device_bench model_bench -- "${keep_going[@]}"
+if [[ -e $lines/001 ]] && { [[ -e $lines/failed ]] || ! grep -q 'CUDA=ON' "$log"; }; then
+  cat "$lines"/0*
+  echo "gpu.sh: nothing can be built, see above; without GoogleTest and nlohmann-json: tests/gpu.sh --fetch build/packages, elsewhere" >&2
+  exit 2
+fi
+begin build 420 cmake --build "$build" -j "$(nproc)" --target "${kernels[@]/%/_test}" "${whole[@]}" device_bench model_bench -- "${keep_going[@]}"
 
-for op in "${kernels[@]}"; do step "kernels: $op" 60 env RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1; done
-step 'models' 120 "$build/tests/cuda_golden_test" --gtest_brief=1
-step 'recorded steps' 60 "$build/tests/cuda_steps_test" --gtest_brief=1
-step 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1
-step 'rows of products' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='-*65536x*'
+for op in "${kernels[@]}"; do begin "kernels: $op" 60 env RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1; done
+begin 'models' 120 "$build/tests/cuda_golden_test" --gtest_brief=1
+begin 'recorded steps' 60 "$build/tests/cuda_steps_test" --gtest_brief=1
+begin 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1
+begin 'rows of products' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='-*65536x*'
 measure 'rates' 60 "$build/device_bench" cuda 4096 16384
 measure 'whole model' 120 "$build/model_bench" cuda rwkv7 1.5b
+measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
+begin 'rows of products of the head' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
 
 # Little of everything: the tools run it up to a hundred times slower. racecheck is for shared memory, initcheck for device memory,
-# which the kernel tests fill whole.
+# which the kernel tests fill whole. Several at once: all that is left to measure comes behind them.
 sanitize() {
   local tool=$1 what=$2 limit=$3 options=()
   shift 3
   # Errors that CUDA's libraries ask for and deal with by themselves are none of ours.
   [[ $tool != memcheck ]] || options=(--report-api-errors explicit)
-  step "$tool: $what" "$limit" env RIVERRUN_TEST_MIRRORED=cuda compute-sanitizer --tool "$tool" "${options[@]}" --error-exitcode 1 "$@" --gtest_brief=1
+  beside "$tool: $what" "$limit" env RIVERRUN_TEST_MIRRORED=cuda RIVERRUN_GPU_CHECKED_MEMORY=1 RIVERRUN_GPU_DEADLINE=80 compute-sanitizer --tool "$tool" "${options[@]}" --error-exitcode 1 "$@" --gtest_brief=1
 }
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
@@ -145,14 +168,14 @@ if command -v compute-sanitizer >/dev/null; then
       --gtest_filter='*Logits*n32_cuda_fp32:*Logits*v4_cuda_fp32:*Logits*v6_cuda_*:*Logits*v7_cuda_*'
   done
   sanitize memcheck texts 60 "$build/tests/cuda_identity_test" --gtest_filter='*TextsAreTheSame*rwkv7*'
+  wait
 else
-  table+=("compute-sanitizer: it is not there")
-  failed=1
+  count=$((count + 1))
+  row compute-sanitizer - 'it is not there'
+  touch "$lines/failed"
 fi
 
-step 'rows of products of the head' 240 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
-measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
 measure 'large model' 240 "$build/model_bench" cuda rwkv7 7.2b
 
-printf '%s\n' '' "${table[@]}" | tee -a "$log"
-exit "$failed"
+{ echo && cat "$lines"/[0-9]*; } | tee -a "$log"
+[[ ! -e $lines/failed ]]

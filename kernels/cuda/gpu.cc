@@ -3,7 +3,10 @@
 #include <cxxabi.h>
 
 #include <atomic>
+#include <charconv>
+#include <chrono>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -21,8 +24,19 @@ namespace {
 
 constexpr int kLeastCapability = 8;  // 8.0: bf16 products, asynchronous copies to shared memory
 
-// Longer than any work that is waited for in one piece: of a block's layers, or of a step of texts.
-constexpr std::chrono::minutes kMostWait{10};
+// Longer than any work that is waited for in one piece: of a block's layers, or of a step of texts. Tests want to know sooner.
+std::chrono::seconds most_wait() {
+  const char* const named = std::getenv("RIVERRUN_GPU_DEADLINE");
+  if (named == nullptr) return std::chrono::minutes(10);
+  int seconds = 0;
+  const auto [end, error] = std::from_chars(named, named + std::strlen(named), seconds);
+  RR_CHECK_INPUT(error == std::errc() && *end == 0 && seconds > 0, "the environment variable RIVERRUN_GPU_DEADLINE is '", named,
+                 "', but must be a number of seconds");
+  return std::chrono::seconds(seconds);
+}
+
+// For compute-sanitizer: memory comes from CUDA and goes back to it piece by piece, as large as it was asked for.
+bool checked_memory() { return std::getenv("RIVERRUN_GPU_CHECKED_MEMORY") != nullptr; }
 
 // Of the kernel that this thread launched last, as in the source.
 std::string last_kernel() {
@@ -74,7 +88,7 @@ class Gpu final : public Device {
     RR_CHECK(bytes >= 0, "memory of ", bytes, " bytes");
     RR_CHECK(!capturing(), "memory asked for in launches that are recorded");
     if (bytes == 0) return nullptr;
-    const Index size = rounded_size(bytes);
+    const Index size = checked_memory_ ? bytes : rounded_size(bytes);
     const std::scoped_lock lock(mutex_);
     use();  // of a thread that has come anew, too: what it launches next is for this GPU
     FreeLists& freed = memory == Memory::device ? device_ : shared_;
@@ -99,6 +113,10 @@ class Gpu final : public Device {
 
   void free(std::byte* data, Index bytes, Memory memory) noexcept override {
     const std::scoped_lock lock(mutex_);
+    if (checked_memory_) {  // an error of the GPU shows when it is waited for
+      if (data != nullptr) (void)(memory == Memory::device ? cudaFree(data) : cudaFreeHost(data));
+      return;
+    }
     (memory == Memory::device ? device_ : shared_).give(data, rounded_size(bytes));
   }
 
@@ -109,10 +127,12 @@ class Gpu final : public Device {
     return attributes.type != cudaMemoryTypeUnregistered;
   }
 
-  void* open_order() override {
+  void* open_order(bool urgent) override {
     use();
+    int least = 0, greatest = 0;  // a greater priority has a lower number
+    check(cudaDeviceGetStreamPriorityRange(&least, &greatest), "priorities of streams");
     cudaStream_t stream = nullptr;
-    check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "a new stream");
+    check(cudaStreamCreateWithPriority(&stream, cudaStreamNonBlocking, urgent ? greatest : least), "a new stream");
     return stream;
   }
   void close_order(void* order) noexcept override {
@@ -134,7 +154,7 @@ class Gpu final : public Device {
       (void)cudaGetLastError();  // it would be reported by the next launch
       return false;
     }
-    check(error, "the GPU's work");
+    check(error, concat("the GPU's work (launched last: ", last_kernel(), ")").c_str());
     return true;
   }
 
@@ -152,9 +172,9 @@ class Gpu final : public Device {
     RR_CHECK(!capturing(), "a wait for ", what, " in launches that are recorded");
     RR_CHECK(!hangs_, "GPU ", ordinal_, " did not finish earlier work");
     use();
-    if (poll_until([&] { return idle(stream); }, kMostWait)) return;
+    if (poll_until([&] { return idle(stream); }, most_wait_)) return;
     hangs_ = true;
-    throw Error(concat("GPU ", ordinal_, " has not finished ", what, " in ", kMostWait.count(), " minutes (launched last: ", last_kernel(),
+    throw Error(concat("GPU ", ordinal_, " has not finished ", what, " in ", most_wait_.count(), " s (launched last: ", last_kernel(),
                        "): a kernel hangs, or the GPU is lost; see what nvidia-smi and dmesg say"));
   }
 
@@ -185,6 +205,8 @@ class Gpu final : public Device {
   std::mutex mutex_;
   int ordinal_ = 0;
   std::atomic<bool> hangs_ = false;
+  const std::chrono::seconds most_wait_ = most_wait();
+  const bool checked_memory_ = checked_memory();
   FreeLists device_, shared_;
 };
 

@@ -52,8 +52,9 @@ class Device {
   // Whether kernels reach what is there: device and shared memory, and whatever else the device can.
   virtual bool reaches(const void* data) = 0;
 
-  // The order that a stream's work is done in; null on a CPU. Work of different streams has no order.
-  virtual void* open_order() = 0;
+  // The order that a stream's work is done in; null on a CPU. Work of different streams has no order; what is urgent goes before what
+  // waits in others.
+  virtual void* open_order(bool urgent) = 0;
   virtual void close_order(void* order) noexcept = 0;
 
   // Copies after all earlier work of the stream, between any two kinds of memory. Done when it returns.

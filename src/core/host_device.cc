@@ -36,7 +36,7 @@ class HostDevice final : public Device {
 
   bool reaches(const void*) override { return true; }
 
-  void* open_order() override { return nullptr; }
+  void* open_order(bool) override { return nullptr; }
   void close_order(void*) noexcept override {}
 
   void copy(void* to, const void* from, Index bytes, const Stream&) override {

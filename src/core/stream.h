@@ -21,7 +21,7 @@ inline Stream host_stream(ThreadPool& pool) { return {&host_device(), &pool, nul
 // A Stream with an order of its own.
 class OwnStream {
  public:
-  OwnStream(Device& device, ThreadPool& pool) : stream_{&device, &pool, device.open_order()} {}
+  OwnStream(Device& device, ThreadPool& pool, bool urgent = false) : stream_{&device, &pool, device.open_order(urgent)} {}
   ~OwnStream() { stream_.device->close_order(stream_.order); }
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;

@@ -11,7 +11,8 @@ namespace riverrun::transport {
 
 class NcclLane {
  public:
-  explicit NcclLane(Device& device) : stream_(device, pool_) {}
+  // Urgent: other ranks wait for a message, which else would wait for kernels that were launched before it.
+  explicit NcclLane(Device& device) : stream_(device, pool_, true) {}
 
   // Messages, in the same order and of the same lengths as on the other side of the pair; at least one, none empty. The lane is
   // free, the pair settled.

@@ -1,5 +1,7 @@
 #include "transport/nccl_library.h"
 
+#include <algorithm>
+
 #include "core/dynamic_library.h"
 #include "core/error.h"
 
@@ -8,11 +10,13 @@ namespace riverrun::transport {
 namespace {
 
 constexpr const char* kLibrary = "libnccl.so.2";
+// Before 2.27.3 a thread can have one group that does not block under way; the pairs of a rank connect at once.
+constexpr int kLeastVersion = std::max(NCCL_VERSION_CODE, 22703);
 
 template <class Function>
 void find(void* library, const char* name, Function& function) {
   RR_CHECK_INPUT(find_function(library, name, function), "--transport nccl: ", kLibrary, " has no ", name, "; install NCCL ",
-                 nccl_version_text(NCCL_VERSION_CODE), " or later, or use --transport mpi");
+                 nccl_version_text(kLeastVersion), " or later, or use --transport mpi");
 }
 
 }  // namespace
@@ -36,8 +40,8 @@ NcclLibrary load_nccl() {
   find(library, "ncclRecv", nccl.receive);
   int version = 0;
   RR_CHECK(nccl.get_version(&version) == ncclSuccess, kLibrary, " does not say its version");
-  RR_CHECK_INPUT(version >= NCCL_VERSION_CODE, "--transport nccl: this machine has NCCL ", nccl_version_text(version),
-                 ", and riverrun was built for ", nccl_version_text(NCCL_VERSION_CODE), " or later; or use --transport mpi");
+  RR_CHECK_INPUT(version >= kLeastVersion, "--transport nccl: this machine has NCCL ", nccl_version_text(version), ", and riverrun needs ",
+                 nccl_version_text(kLeastVersion), " or later; or use --transport mpi");
   return nccl;
 }
 

@@ -12,6 +12,7 @@
 #include "core/error.h"
 #include "core/stream.h"
 #include "kernels/table.h"
+#include "tests/bench/noise.h"
 
 namespace riverrun {
 namespace {
@@ -42,17 +43,18 @@ class Bench {
     return *kernels.device;
   }
 
-  // Seconds of one call, the best of several rounds.
-  double time(const std::function<void()>& body) {
+  // Seconds of one of `calls` calls that are waited for together, the best of several rounds.
+  double time(const std::function<void()>& body, int calls = 1) {
     const Stream stream = stream_;
     body(), stream.synchronize();
     double best = 1e9;
     for (int round = 0; round < 10; ++round) {
       const auto begin = std::chrono::steady_clock::now();
-      body(), stream.synchronize();
+      for (int call = 0; call < calls; ++call) body();
+      stream.synchronize();
       best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
     }
-    return best;
+    return best / calls;
   }
 
   Array<float> filled(Index size, float value) {
@@ -90,16 +92,18 @@ class Bench {
   // The feed-forward key of the model: [4 D, D].
   void product(Index rows, DType type, kernels::Phase phase, double copy) {
     const Index N = 4 * D_, K = D_;
-    const Array<float> weights(N * K, 0.01f);
+    const Array<float> weights(N * K);
+    for (Index i = 0; i < N * K; ++i) weights[i] = noise(i);
     const auto packed = kernels_.pack_matrix({weights.data(), DType::f32, N, K, K, 1}, type, stream_);
     Buffer row(rows * K * size_of(type));
-    for (Index i = 0; i < rows * K; ++i) store_float(row.data(), type, i, 0.01f);
+    for (Index i = 0; i < rows * K; ++i) store_float(row.data(), type, i, noise(i + 1));
     const Buffer x(row.bytes(), *kernels_.device);
     kernels_.device->copy(x.data(), row.data(), row.bytes(), stream_);
     const Array<float> y(rows * N, *kernels_.device);
     kernels::MatmulArgs args{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
     args.phase = phase;
-    const double seconds = time([&] { kernels_.matmul(args, stream_); });
+    // A product of decode is as short as a launch and a wait.
+    const double seconds = time([&] { kernels_.matmul(args, stream_); }, phase == kernels::Phase::decode ? 20 : 1);
     const double flops = 2.0 * double(rows * N * K), bytes = double(packed->bytes());
     std::printf("%-34s %10lld %12.1f %9.1f TFLOP/s  weights at %.1f%% of the copy rate\n",
                 concat("product ", name_of(type), phase == kernels::Phase::decode ? " decode" : " prefill").c_str(),
@@ -116,6 +120,7 @@ class Bench {
 }  // namespace riverrun
 
 int main(int argc, char** argv) try {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what is measured is kept, whatever ends the rest
   RR_CHECK_INPUT(argc >= 2 && argc <= 4, "usage: device_bench BACKEND [CHANNELS [MOST_TOKENS]]");
   const auto number = [&](int at, long long otherwise) { return argc > at ? std::atoll(argv[at]) : otherwise; };
   riverrun::Bench(argv[1], number(2, 4096)).run(number(3, 131072));

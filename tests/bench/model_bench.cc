@@ -13,6 +13,7 @@
 #include "core/error.h"
 #include "generate/batch_steps.h"
 #include "jobs/bench/known_shapes.h"
+#include "tests/bench/noise.h"
 
 namespace riverrun {
 namespace {
@@ -72,11 +73,13 @@ class Bench {
   double product_rate(Index rows) {
     const Stream stream = stream_;
     const Index N = model_->config().ffn, K = model_->config().channels;
-    const Array<float> weights(N * K, 0.01f);
+    const Array<float> weights(N * K);
+    for (Index i = 0; i < N * K; ++i) weights[i] = noise(i);
     const auto packed = kernels_.pack_matrix({weights.data(), DType::f32, N, K, K, 1}, model_->precision(), stream);
     const Buffer x(rows * K * size_of(model_->precision()), *kernels_.device);
-    const std::vector<std::byte> zeros(static_cast<std::size_t>(x.bytes()));
-    kernels_.device->copy(x.data(), zeros.data(), x.bytes(), stream);
+    const Buffer row(x.bytes());
+    for (Index i = 0; i < rows * K; ++i) store_float(row.data(), model_->precision(), i, noise(i + 1));
+    kernels_.device->copy(x.data(), row.data(), x.bytes(), stream);
     const Array<float> y(rows * N, *kernels_.device);
     const kernels::MatmulArgs args{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
     return 2.0 * double(rows * N * K) / best_of(5, [&] { kernels_.matmul(args, stream), stream.synchronize(); });
@@ -135,6 +138,7 @@ class Bench {
 }  // namespace riverrun
 
 int main(int argc, char** argv) try {
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what is measured is kept, whatever ends the rest
   RR_CHECK_INPUT(argc >= 4 && argc <= 6, "usage: model_bench BACKEND GENERATION SHAPE [TOKENS [BLOCK]]");
   const auto number = [&](int at, long long otherwise) { return argc > at ? std::atoll(argv[at]) : otherwise; };
   riverrun::Bench(argv[1], argv[2], argv[3]).run(number(4, 32768), number(5, 8192));

@@ -81,6 +81,28 @@ TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
   }
 }
 
+// A warp that stands still between two barriers, however long, is waited for where it has to be: no other's arrival counts in its place.
+TEST(CudaOrder, AWarpOfTheChunksMayBeSlow) {
+  for (const Index N : {32, 64}) {
+    const Index M = 16 * 14 + 7;
+    const auto problem = in_type(DType::bf16, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
+    const auto run = [&] {
+      const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
+      return joined(result.y, result.states);
+    };
+    const auto expected = run();
+    for (const std::size_t most : {99, 163, 227}) {
+      cuda_emulator::set_most_shared(most << 10);
+      for (unsigned warp = 0; warp < 3 * N / 16; ++warp) {
+        cuda_emulator::set_order(Order::starved, warp);
+        EXPECT_TRUE(same_bits(run(), expected)) << "warp " << warp << ", N " << N << ", " << most << " KiB";
+      }
+    }
+    cuda_emulator::set_order(Order::forward);
+    cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
+  }
+}
+
 // The bans of a row are in place before its penalties, and both before the choice.
 TEST(CudaOrder, Picks) {
   Threads pool(1);

@@ -72,7 +72,7 @@ class DeferredDevice final : public Device {
 
   bool reaches(const void*) override { return true; }
 
-  void* open_order() override { return new Order; }
+  void* open_order(bool) override { return new Order; }
   void close_order(void* order) noexcept override { delete static_cast<Order*>(order); }
 
   void copy(void* to, const void* from, Index bytes, const Stream& stream) override {

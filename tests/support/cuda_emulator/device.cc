@@ -59,7 +59,7 @@ class EmulatedDevice final : public Device {
 
   bool reaches(const void*) override { return true; }
 
-  void* open_order() override { return new EmulatedStream; }
+  void* open_order(bool) override { return new EmulatedStream; }
   void close_order(void* order) noexcept override { delete static_cast<EmulatedStream*>(order); }
 
   void copy(void* to, const void* from, Index bytes, const Stream& stream) override {

@@ -100,6 +100,7 @@ struct NotedStack {
 };
 
 thread_local Order current_order = Order::forward;
+thread_local unsigned current_starved = 0;
 thread_local std::size_t shared_of_device = kLeastShared;
 
 class Machine {
@@ -215,19 +216,34 @@ class Machine {
     for (auto& warp : warps_) warp.arrived = 0;
     std::vector<unsigned> warps(warps_.size()), lanes(kWarp);
     while (done_ < count_) {
-      bool went_on = false;
-      for (unsigned i = 0; i < count_; ++i) {
-        if (threads_[i]->wait == Wait::turn) threads_[i]->wait = Wait::no;
-      }
       in_order(warps);
-      for (const unsigned warp : warps) {
+      bool went_on = false;
+      const auto take_turn = [&](unsigned warp) {
         in_order(lanes);
         while (run_warp(warp, lanes)) went_on = true;
+      };
+      const auto starved = [&](unsigned warp) { return current_order == Order::starved && warp == current_starved; };
+      for (const unsigned warp : warps) {
+        if (!starved(warp)) end_turn(warp);
+      }
+      for (const unsigned warp : warps) {
+        if (!starved(warp)) take_turn(warp);
+      }
+      if (current_order == Order::starved && !went_on && current_starved < warps.size()) {
+        end_turn(current_starved);
+        take_turn(current_starved);
       }
       if (!went_on) broken("threads wait for others that have ended or wait elsewhere");
     }
     for (const Barrier& barrier : barriers_) {
       if (barrier.arrived.any()) broken("the block has ended before a barrier was complete");
+    }
+  }
+
+  // Whoever has gone on from a barrier without waiting can be resumed.
+  void end_turn(unsigned warp) {
+    for (unsigned i = warp * kWarp; i < (warp + 1) * kWarp; ++i) {
+      if (threads_[i]->wait == Wait::turn) threads_[i]->wait = Wait::no;
     }
   }
 
@@ -302,7 +318,7 @@ void make_copies(Thread& self, std::size_t count) {
 
 }  // namespace
 
-void set_order(Order order) { current_order = order; }
+void set_order(Order order, unsigned starved_warp) { current_order = order, current_starved = starved_warp; }
 
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job, const void* kernel) {
   machine().run(grid, block, shared_bytes, body, job, kernel);

@@ -26,10 +26,11 @@ inline thread_local dim3 blockDim, gridDim;
 
 namespace riverrun::cuda_emulator {
 
-// In what order threads of a warp, warps of a block and blocks of a grid take their turns; `shuffled` draws it anew every time.
+// In what order threads of a warp, warps of a block and blocks of a grid take their turns; `shuffled` draws it anew every time. With
+// `starved` one warp goes on only while no other can: what relies on its being quick goes wrong.
 // Asynchronous copies are made at once in `forward`, and in the others not before somebody waits for them.
-enum class Order { forward, reverse, shuffled };
-void set_order(Order order);  // of this thread's launches from now on
+enum class Order { forward, reverse, shuffled, starved };
+void set_order(Order order, unsigned starved_warp = 0);  // of this thread's launches from now on
 
 // Runs body(job) for every thread of the grid. Ends the program for what no GPU would launch: too large a grid, or more shared
 // memory, the kernel's own object included, than every GPU has, or than it has unasked and `kernel` was allowed.

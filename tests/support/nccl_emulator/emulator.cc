@@ -195,7 +195,7 @@ class EmulatedGpu final : public riverrun::Device {
     const auto behind = allocated_.upper_bound(static_cast<const std::byte*>(data));
     return behind != allocated_.begin() && data < std::prev(behind)->first + std::prev(behind)->second;
   }
-  void* open_order() override { return new EmulatedStream; }
+  void* open_order(bool) override { return new EmulatedStream; }
   void close_order(void* order) noexcept override { delete static_cast<EmulatedStream*>(order); }
   void copy(void* to, const void* from, riverrun::Index bytes, const riverrun::Stream& stream) override {
     riverrun::host_device().copy(to, from, bytes, stream);

@@ -82,7 +82,7 @@ class AskRun {
     }
     asking_.states.check_model(asking_.record.model_sha256());
     const CorpusJobOptions& options = asking_.job.options;
-    answers_ = std::make_unique<Answers>(asking_.states, asking_.questions, asking_.rows, asking_.rules,
+    answers_ = std::make_unique<Answers>(asking_.states, asking_.questions, asking_.rows, asking_.rules, asking_.model.precision(),
                                          AnswerFile{options.output, options.overwrite, asking_.record.attributes(asking_.job, asking_.model)});
   }
 
@@ -181,9 +181,9 @@ int run_ask(int argc, const char* const* argv) {
   own.add_options()
       ("model,m", po::value(&job.options.model)->value_name("FILE")->required(), "weights: the model that the states are of")
       ("states", po::value(&job.options.input)->value_name("FILE")->required(), "the output of a job that ran with --save-states")
-      ("question", po::value(&given)->composing()->value_name("TEXT"), "to be asked of every document; may be given several times")
+      ("question", po::value(&given)->value_name("TEXT"), "to be asked of every document; may be given several times")
       ("questions", po::value(&questions_file)->value_name("FILE"), R"(JSON Lines: {"question": "..."})")
-      ("output,o", po::value(&job.options.output)->value_name("FILE"), "an HDF5 file for the answers; without it they are printed only")
+      ("output,o", output_option(job.options.output), "an HDF5 file for the answers; without it they are printed only")
       ("overwrite", po::bool_switch(&job.options.overwrite), "replace an existing output")
       ("tokenizer", po::value(&job.options.tokenizer)->value_name("FILE"), kTokenizerHelp);
   own.add(describe_texts(texts, seed)).add(describe_run(job.options));

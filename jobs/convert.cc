@@ -8,6 +8,8 @@
 #include "core/log.h"
 #include "jobs/commands.h"
 #include "jobs/options.h"
+#include "jobs/run/machine.h"
+#include "jobs/run/run_lock.h"
 #include "model/model.h"
 
 namespace riverrun::jobs {
@@ -25,7 +27,7 @@ int run_convert(int argc, const char* const* argv) {
   if (!parse(argc, argv, "riverrun convert IN OUT.safetensors\nany checkpoint under the official names", own, &files)) return 0;
   RR_CHECK_INPUT(files.size() == 2, "convert takes the file to read and the file to write, got ", files.size(),
                  "; see riverrun convert --help");
-  const std::string &in = files[0], &out = files[1];
+  const std::string &in = files[0], out = output_place("the file to write,", files[1]);
   const std::optional<DType> type = parse_weight_type(dtype);
   RR_CHECK_INPUT(type || dtype == "keep", "--dtype '", dtype, "' is none of keep, fp32, bf16, fp16");
   RR_CHECK_INPUT(overwrite || !std::filesystem::exists(out), out, " exists; use --overwrite to replace it");
@@ -35,6 +37,8 @@ int run_convert(int argc, const char* const* argv) {
     RR_CHECK_INPUT(!std::filesystem::equivalent(path, out, error), out, " is the file to convert; name another");
   }
   const model::Config config = model::read_config(*file);  // a file of no known model is refused before anything is written
+  check_one_process("convert");
+  const RunLock lock(out);
   checkpoint::write_official(*file, out, type);
   log_info("wrote ", out, ": ", config.generation, ", ", file->tensors().size(), " tensors, ", std::filesystem::file_size(out), " bytes");
   return 0;

@@ -1,7 +1,14 @@
 // The program `riverrun`: the first word names the job, and here is the one place where an error becomes a message
 // and an exit code.
 
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
 #include <iostream>
+#include <new>
 #include <string>
 
 #include "core/error.h"
@@ -39,15 +46,42 @@ int run(int argc, const char* const* argv) {
   throw InputError("there is no command '" + name + "'; see riverrun --help");
 }
 
+// A descriptor that the parent has closed would be given to the first file that is opened, which then takes what is meant for the
+// standard stream. Those opened here fail instead where that loses something: standard input when it is read, output when written.
+void hold_standard_descriptors() {
+  for (const auto& [descriptor, flags] : {std::pair{STDIN_FILENO, O_WRONLY}, {STDOUT_FILENO, O_RDONLY}, {STDERR_FILENO, O_WRONLY}}) {
+    if (::fcntl(descriptor, F_GETFD) >= 0) continue;
+    if (::open("/dev/null", flags) != descriptor) ::_exit(static_cast<int>(ExitCode::failed));
+  }
+}
+
+// Of what a command prints, a part may have been lost.
+int with_all_printed(int code) {
+  std::cout.flush();
+  const bool printed = std::fflush(stdout) == 0 && std::ferror(stdout) == 0 && std::cout.good();
+  if (printed || (code != 0 && code != static_cast<int>(ExitCode::some_documents_failed))) return code;
+  log_error("standard output cannot be written: part of what was to be printed is lost");
+  return static_cast<int>(ExitCode::failed);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  hold_standard_descriptors();
+  // Beyond a limit of file sizes a write then fails with an error, which is told of.
+  ::signal(SIGXFSZ, SIG_IGN);
   try {
-    return run(argc, argv);
+    return with_all_printed(run(argc, argv));
   } catch (const Error& error) {
     // Under mpirun every rank finds the same mistake on the command line: one of them says so.
     if (jobs::launched_rank() == 0 || error.code() == ExitCode::failed) log_error(error.what());
     return static_cast<int>(error.code());
+  } catch (const std::filesystem::filesystem_error& error) {
+    if (jobs::launched_rank() == 0) log_error(error.path1().string(), ": ", error.code().message());
+    return static_cast<int>(ExitCode::bad_input);
+  } catch (const std::bad_alloc&) {
+    log_error("out of memory");
+    return static_cast<int>(ExitCode::failed);
   } catch (const std::exception& error) {
     log_error("unexpected: ", error.what());
     return static_cast<int>(ExitCode::failed);

@@ -7,6 +7,7 @@
 #include "core/utc.h"
 #include "jobs/commands.h"
 #include "jobs/options.h"
+#include "jobs/run/machine.h"
 #include "jobs/run/run_lock.h"
 #include "jobs/run/run_record.h"
 
@@ -18,12 +19,13 @@ int run_merge(int argc, const char* const* argv) {
   output::MergeOptions options;
   po::options_description own("Merging", 100);
   own.add_options()
-      ("output,o", po::value(&out)->value_name("FILE")->required(), "the HDF5 file to write")
+      ("output,o", output_option(out)->required(), "the HDF5 file to write")
       ("allow-incomplete", po::bool_switch(&options.allow_incomplete), "take unfinished files too: their documents stay pending")
       ("overwrite", po::bool_switch(&options.replace), "replace an existing output");
   std::vector<std::string> files;
   if (!parse(argc, argv, "riverrun merge --output FILE SHARD...\none output from those of the shards of a corpus", own, &files)) return 0;
   RR_CHECK_INPUT(!files.empty(), "say which files to merge; see riverrun merge --help");
+  check_one_process("merge");
   const RunLock lock(out);
   options.attributes = {{"command", command_line(argc, argv)}, {"created", utc_now()}, {"riverrun_version", std::string(RIVERRUN_VERSION)}};
   const output::Merged merged = output::merge(out, files, options);

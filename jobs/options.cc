@@ -1,6 +1,7 @@
 #include "jobs/options.h"
 
 #include <charconv>
+#include <filesystem>
 #include <fstream>
 #include <iostream>
 #include <limits>
@@ -10,6 +11,29 @@
 namespace riverrun::jobs {
 
 namespace po = boost::program_options;
+namespace fs = std::filesystem;
+
+std::string output_place(const std::string& option, const std::string& name) {
+  RR_CHECK_INPUT(!name.empty(), option, " is empty; name a file");
+  constexpr int kMostLinks = 40;  // as Linux has it
+  std::error_code error;  // of a file that is not there, too
+  fs::path place(name);
+  int links = 0;
+  for (; fs::is_symlink(fs::symlink_status(place, error)); ++links) {
+    RR_CHECK_INPUT(links < kMostLinks, option, " ", name, " is a link that leads to itself");
+    place = place.parent_path() / fs::read_symlink(place);  // which may be absolute
+  }
+  if (links > 0) place = fs::weakly_canonical(place);
+  const auto status = fs::status(place, error);
+  RR_CHECK_INPUT(status.type() != fs::file_type::none, option, " ", name, ": ", error.message());
+  RR_CHECK_INPUT(fs::is_regular_file(status) || fs::is_directory(status) || !fs::exists(status), option, " ", name,
+                 " is not a regular file; name another");
+  return place.string();
+}
+
+po::typed_value<std::string>* output_option(std::string& place) {
+  return po::value<std::string>()->notifier([&place](const std::string& name) { place = output_place("--output", name); })->value_name("FILE");
+}
 
 po::options_description describe(CorpusJobOptions& o) {
   po::options_description files("Files", 100);
@@ -17,7 +41,7 @@ po::options_description describe(CorpusJobOptions& o) {
       ("model,m", po::value(&o.model)->value_name("FILE")->required(), "weights: .pth, .safetensors or .gguf, or a folder as it lies on the Hub")
       ("input,i", po::value(&o.input)->value_name("PATH")->required(),
        "a text file, a directory, a .jsonl file, each also .gz or .zst, or - for standard input")
-      ("output,o", po::value(&o.output)->value_name("FILE")->required(), "the HDF5 file to write")
+      ("output,o", output_option(o.output)->required(), "the HDF5 file to write")
       ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), kTokenizerHelp)
       ("initial-state", po::value(&o.initial_state)->value_name("FILE"),
        "weights file with time_state tensors: the state that every document starts from, in place of the model's own")
@@ -100,8 +124,14 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
     if (values.count("config")) {
       const auto path = values["config"].as<std::string>();
       std::ifstream file(path);
+      RR_CHECK_INPUT(!fs::is_directory(path), "--config ", path, " is a directory; name a file");
       RR_CHECK_INPUT(file.good(), with_errno("cannot read --config " + path));
-      po::store(po::parse_config_file(file, options), values);
+      const auto in_file = po::parse_config_file(file, options);
+      RR_CHECK_INPUT(!file.bad(), with_errno("cannot read --config " + path));
+      for (const auto& option : in_file.options) {
+        RR_CHECK_INPUT(option.string_key != "config", "--config ", path, " names another file of options; name that instead");
+      }
+      po::store(in_file, values);
     }
     po::notify(values);
   } catch (const po::error& error) {

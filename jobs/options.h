@@ -43,6 +43,12 @@ boost::program_options::options_description describe_run(CorpusJobOptions& optio
 bool parse(int argc, const char* const* argv, const std::string& usage, boost::program_options::options_description options,
            std::vector<std::string>* files = nullptr);
 
+// The file that the name of an output stands for: what a link leads to, so that its lock, its checkpoints and what it is written under
+// before it is complete stand beside it. InputError for an empty name, and for what is there and neither a regular file nor a directory.
+std::string output_place(const std::string& option, const std::string& name);
+// The value of --output, which becomes its output_place().
+boost::program_options::typed_value<std::string>* output_option(std::string& place);
+
 // "auto", "none" or an id. Returns -1 for none, -2 for auto; InputError for anything else, naming the option.
 Index parse_token_option(const std::string& option, const std::string& value);
 

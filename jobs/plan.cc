@@ -32,7 +32,12 @@ struct PlanOptions {
 
 // The documents' lengths, as a corpus without its tokens.
 text::Corpus read_corpus(const PlanOptions& options, const model::Config& config, ring::Request& request) {
-  if (options.tokens > 0) return {{{"document", 0, options.tokens, 0, ""}}, options.tokens};
+  constexpr Index kMostTokens = Index{1} << 30;  // the plan lists every block
+  if (options.tokens != 0) {
+    check_range("--tokens", options.tokens, 1, kMostTokens);
+    RR_CHECK_INPUT(options.common.input.empty(), "--tokens stands in place of --input; say one of them");
+    return {{{"document", 0, options.tokens, 0, ""}}, options.tokens};
+  }
   RR_CHECK_INPUT(!options.common.input.empty(), "say what to plan for: --input PATH or --tokens T");
   const std::string spool = (std::filesystem::temp_directory_path() / concat("riverrun-plan-", ::getpid(), ".tokens")).string();
   const auto& o = options.common;
@@ -107,6 +112,7 @@ int run_plan(int argc, const char* const* argv) {
 
   const auto file = checkpoint::open_checkpoint(common.model);
   const model::Config config = model::read_config(*file);
+  RR_CHECK_INPUT(options.job != "score" || config.has_head, common.model, ": has no head, which --job score needs");
   ring::Request request;
   (options.job == "score" ? request.scores : request.embedding) = true;
   const text::Corpus corpus = read_corpus(options, config, request);

@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/trace.h"
 #include "ring/carry.h"
 #include "ring/readout.h"
 
@@ -83,8 +85,33 @@ Machine prepare_machine(const CorpusJobOptions& options) {
   return machine;
 }
 
-void check_paths(const CorpusJobOptions& options) {
-  namespace fs = std::filesystem;
+void check_one_process(const std::string& command) {
+  RR_CHECK_INPUT(launched_processes() == 1, "riverrun ", command, " runs in one process, but ", launched_processes(),
+                 " were started, which would all write the same file; start it without mpirun or srun");
+}
+
+namespace {
+
+namespace fs = std::filesystem;
+
+bool lies_in(const fs::path& folder, const std::string& directory) {
+  const fs::path outer = fs::canonical(directory), inner = fs::weakly_canonical(folder);
+  return std::mismatch(outer.begin(), outer.end(), inner.begin(), inner.end()).first == outer.end();
+}
+
+// A file that is there is written over only when it is one that --trace has made.
+void check_trace(const CorpusJobOptions& options) {
+  const fs::path trace = fs::weakly_canonical(options.trace);
+  RR_CHECK_INPUT(options.output.empty() || trace != fs::weakly_canonical(options.output), "--trace ", options.trace, " is the --output; name another file");
+  if (!fs::is_regular_file(trace) || fs::file_size(trace) == 0) return;
+  std::string begin(std::string_view(kTraceBegin).size(), ' ');
+  std::ifstream(trace, std::ios::binary).read(begin.data(), std::ssize(begin));
+  RR_CHECK_INPUT(begin == kTraceBegin, "--trace ", options.trace, " exists and is no trace; remove it or name another file");
+}
+
+}  // namespace
+
+void check_paths(const CorpusJobOptions& options, bool resumes, const std::string& also_text) {
   const auto same = [](const fs::path& a, const fs::path& b) {
     return fs::exists(a) && fs::exists(b) && fs::equivalent(a, b);
   };
@@ -96,16 +123,15 @@ void check_paths(const CorpusJobOptions& options) {
     for (const std::string& read : {options.model, options.input, options.tokenizer, options.initial_state}) {
       RR_CHECK_INPUT(!same(path, read), option, " ", name, " is a file that this job reads; name another");
     }
-    if (!fs::is_directory(options.input)) return;
-    const fs::path corpus = fs::canonical(options.input), at = fs::canonical(folder);
-    const bool inside = std::mismatch(corpus.begin(), corpus.end(), at.begin(), at.end()).first == corpus.end();
-    RR_CHECK_INPUT(!inside, option, " ", name, " lies in the directory of the documents, ", options.input,
-                   ", and would be read as one of them next time; name another place");
+    RR_CHECK_INPUT(!fs::is_directory(options.input) || !lies_in(folder, options.input), option, " ", name,
+                   " lies in the directory of the documents, ", options.input, ", and would be read as one of them next time; name another place");
   };
   check_written("--output", options.output);
-  if (!options.trace.empty()) check_written("--trace", options.trace);
-  RR_CHECK_INPUT(!fs::exists(options.output) || options.resume || options.overwrite, options.output,
-                 " exists; say --resume to go on with it or --overwrite to replace it");
+  if (!options.trace.empty()) check_written("--trace", options.trace), check_trace(options);
+  RR_CHECK_INPUT(also_text.empty() || !fs::is_directory(options.input) || !lies_in(also_text, options.input), "--also-text ", also_text,
+                 " lies in the directory of the documents, ", options.input, ", and its files would be read as documents; name another place");
+  RR_CHECK_INPUT(!fs::exists(options.output) || options.resume || options.overwrite, options.output, " exists; say ",
+                 resumes ? "--resume to go on with it or " : "", "--overwrite to replace it");
 }
 
 Index choose_block_tokens(Index asked, Index longest_document) {
@@ -153,7 +179,7 @@ const kernels::KernelTable& open_backend(const std::string& name, const std::str
   if (transport == "nccl") RR_CHECK(setenv("CUDA_MODULE_LOADING", "EAGER", 0) == 0, with_errno("setenv"));
   const kernels::KernelTable& kernels = kernels::find_backend(name);
   Index rank_on_node = 0;
-  for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "SLURM_LOCALID"}) {
+  for (const char* variable : {"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}) {
     if (std::getenv(variable)) {
       rank_on_node = environment_number(variable);
       break;

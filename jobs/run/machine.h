@@ -25,8 +25,11 @@ Machine prepare_machine(const CorpusJobOptions& options);
 
 // What can be told about --output and --trace before the model is loaded. InputError when the directory is not there or
 // is that of the documents, when a file that the job reads would be written over, and when the output exists without
-// --resume or --overwrite.
-void check_paths(const CorpusJobOptions& options);
+// --resume or --overwrite. `resumes`: the job has --resume. The same of the directory for texts, where there is one.
+void check_paths(const CorpusJobOptions& options, bool resumes, const std::string& also_text);
+
+// InputError when mpirun or srun has started several processes of a command that runs in one.
+void check_one_process(const std::string& command);
 
 // B: as asked for, or chosen from the longest document. Never from the number of ranks.
 Index choose_block_tokens(Index asked, Index longest_document);

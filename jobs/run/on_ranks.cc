@@ -15,7 +15,7 @@ int run_on_ranks(const CorpusJob& job, int argc, const char* const* argv, const 
   exit_on_stop_signals();
   const CorpusJobOptions& options = job.options;
   const Machine machine = prepare_machine(options);
-  check_paths(options);
+  check_paths(options, job.name != "ask", job.also_text);
   const kernels::KernelTable& kernels = open_backend(options.backend, machine.transport);
   ThreadPool pool(machine.threads);
   const OwnStream stream(*kernels.device, pool);

@@ -6,6 +6,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "jobs/run/advice.h"
 #include "jobs/run/file_spec.h"
 #include "output/difference.h"
 #include "output/reader.h"
@@ -16,19 +17,40 @@ namespace {
 
 constexpr auto kCommitInterval = std::chrono::seconds(1);
 
+// None of them is a file of the job itself.
+void check_text_files(const TextFiles& files, const CorpusJob& job) {
+  namespace fs = std::filesystem;
+  const fs::path folder = fs::weakly_canonical(job.also_text);
+  std::vector<fs::path> own;
+  for (const std::string& file : {job.options.output, job.options.input, job.options.model, job.options.tokenizer, job.options.trace}) {
+    if (!file.empty()) own.push_back(fs::weakly_canonical(file));
+  }
+  for (Index d = 0; d < files.count(); ++d) {
+    const fs::path text = folder / fs::path(files.path(d)).filename();
+    RR_CHECK_INPUT(std::ranges::find(own, text) == own.end(), "--also-text ", job.also_text, ": the text of a document would be written over ",
+                   text.string(), ", a file of this job; name another directory");
+  }
+}
+
 }  // namespace
 
 ResultFile::ResultFile(const CorpusJob& job, const ring::Request& request, const model::Model& model,
                        const text::Corpus& corpus, const std::vector<output::Attribute>& attributes,
                        const Writing* writing, const Passages* passages)
-    : half_(job.embedding_f16), corpus_(corpus), state_(model.state_shape()), passages_(passages) {
+    : half_(job.embedding_f16), advice_(advice_on_numbers(model.precision())), corpus_(corpus), state_(model.state_shape()), passages_(passages) {
   const std::string& path = job.options.output;
   output::FileSpec spec = make_file_spec(job.name, request, job.embedding_f16, model.config(), corpus, writing);
   spec.attributes = attributes;
   if (passages) spec.passages = passages->spec();
-  if (!job.also_text.empty()) text_files_ = std::make_unique<TextFiles>(job.also_text, spec.ids);
+  if (!job.also_text.empty()) {
+    text_files_ = std::make_unique<TextFiles>(job.also_text, spec.ids);
+    check_text_files(*text_files_, job);
+  }
   if (job.options.resume && std::filesystem::exists(path)) {
-    const std::string found = output::difference(output::Reader(path), spec);
+    const output::Reader made(path);
+    RR_CHECK_INPUT(!made.attribute("merged_from"), "cannot --resume ", path, ": riverrun merge made it of several outputs; go on with those, "
+                   "and merge again");
+    const std::string found = output::difference(made, spec);
     RR_CHECK_INPUT(found.empty(), "cannot --resume ", path, ": ", found, "; use the same input, model and options, or --overwrite");
   } else {
     output::Writer::create(path, spec, job.options.overwrite);
@@ -145,11 +167,11 @@ void ResultFile::settle_if_complete(Index document) {
 std::string ResultFile::why_failed(Index document) const {
   const auto found = troubles_.find(document);
   if (found == troubles_.end()) {
-    return "a result came out infinite, not a number, or too large for --dtype float16; try --precision fp32 or --dtype float32";
+    return concat("a result came out infinite", half_ ? ", not a number, or too large for --dtype float16; try --dtype float32 or " : " or not a number; ", advice_);
   }
   const auto [layer, token] = found->second.second;
   const std::string where = token < 0 ? std::string("behind the last layer") : concat("in layer ", layer, " at token ", token);
-  return concat("a number came out infinite or not a number ", where, " (both counted from 0); try --precision fp32");
+  return concat("a number came out infinite or not a number ", where, " (both counted from 0); ", advice_);
 }
 
 void ResultFile::commit() {

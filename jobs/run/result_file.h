@@ -79,6 +79,7 @@ class ResultFile {
   bool fits(std::span<const float> vectors) const;
 
   const bool half_;
+  const char* const advice_;  // when numbers are not finite
   const text::Corpus& corpus_;
   const model::StateShape state_;
   std::unique_ptr<output::Writer> writer_;

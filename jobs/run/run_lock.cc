@@ -113,6 +113,7 @@ RunLock::RunLock(const std::string& output, RunLockTimes times) : path_(output +
     watch_other_node();
     write_holder();
   } catch (...) {
+    if (made_ && kernel_locked_) (void)::unlink(path_.c_str());  // it says nothing yet; what is wrong is being thrown
     if (descriptor_ >= 0) ::close(descriptor_);
     throw;
   }

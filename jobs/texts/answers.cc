@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "jobs/run/advice.h"
 #include "output/utf8.h"
 
 namespace riverrun::jobs {
@@ -17,8 +18,8 @@ void check_shown(bool shown) {
 }  // namespace
 
 Answers::Answers(const KeptStates& states, const std::vector<std::string>& questions, const std::vector<Asked>& rows,
-                 const TextRules& rules, const AnswerFile& file)
-    : questions_(questions), rows_(rows), ids_(states.file().ids()), left_(ids_.size()) {
+                 const TextRules& rules, DType precision, const AnswerFile& file)
+    : questions_(questions), rows_(rows), ids_(states.file().ids()), advice_(advice_on_numbers(precision)), left_(ids_.size()) {
   for (const Asked& row : rows) ++left_[row.document];
   for (Index d = 0; d < std::ssize(left_); ++d) {
     if (left_[d] == 0) failed_[d] = concat("not done in ", states.file().path(), ", so it has no state");
@@ -37,7 +38,7 @@ Answers::Answers(const KeptStates& states, const std::vector<std::string>& quest
 
 void Answers::take(Index row, const ring::WrittenText& text) {
   const Index document = rows_.at(row).document;
-  if (text.stop_reason == StopReason::none) failed_[document] = "a number on the way to an answer was not finite; try --precision fp32";
+  if (text.stop_reason == StopReason::none) failed_[document] = concat("a number on the way to an answer was not finite; ", advice_);
   else if (writer_) writer_->write_text(output::TextGroup::answers, row, {text.text, text.tokens, text.stop_reason});
   if (!writer_ || std::ssize(rows_) <= kMostShown) shown_[row] = output::valid_utf8(text.text);  // as in the file
   if (--left_[document] == 0 && writer_ && !failed_.contains(document)) writer_->mark_done(document);

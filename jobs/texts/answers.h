@@ -26,9 +26,9 @@ struct AnswerFile {
 
 class Answers {
  public:
-  // All but `file` must outlive it. Documents that are not done in `states` are marked failed.
+  // All but `file` must outlive it. Documents that are not done in `states` are marked failed. `precision`: of the model's products.
   Answers(const KeptStates& states, const std::vector<std::string>& questions, const std::vector<Asked>& rows, const TextRules& rules,
-          const AnswerFile& file);
+          DType precision, const AnswerFile& file);
 
   void take(Index row, const ring::WrittenText& text);
   // All rows are in: marks the documents, prints. Returns how many answers failed.
@@ -40,6 +40,7 @@ class Answers {
   const std::vector<std::string>& questions_;
   const std::vector<Asked>& rows_;
   std::vector<std::string> ids_;
+  const char* const advice_;  // when numbers are not finite
   std::unique_ptr<output::Writer> writer_;
   std::map<Index, std::string> shown_;        // texts to print, by row
   std::vector<Index> left_;                   // per document: answers still to come

@@ -44,8 +44,9 @@ std::string parse_line(const std::string& line, const std::string& where) {
 std::vector<std::string> read_questions(std::vector<std::string> questions, const std::string& path) {
   for (const std::string& question : questions) check_question(question, "--question");
   if (!path.empty()) {
+    RR_CHECK_INPUT(!std::filesystem::is_directory(path), "--questions ", path, " is a directory; name a file");
     std::ifstream file(path, std::ios::binary);
-    RR_CHECK_INPUT(file.good() && !std::filesystem::is_directory(path), with_errno("cannot read --questions " + path));
+    RR_CHECK_INPUT(file.good(), with_errno("cannot read --questions " + path));
     std::string line;
     for (std::size_t number = 1; next_line(file, line, concat(path, " line ", number)); ++number) {
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;

@@ -35,6 +35,7 @@ class TextFiles {
   // that cannot be done or files cannot be made in it.
   TextFiles(const std::string& directory, const std::vector<std::string>& ids);
 
+  Index count() const { return std::ssize(paths_); }
   const std::string& path(Index document) const { return paths_.at(static_cast<std::size_t>(document)); }
 
   // Replaces what path(document) held, at once: written under another name, brought to the disk, and renamed. Error

@@ -27,7 +27,7 @@ std::string Trace::json() const {
 
 void write_trace(const std::string& path, std::span<const std::string> parts) {
   std::ofstream out(path);
-  out << "{\"traceEvents\":[\n";
+  out << kTraceBegin;
   for (std::size_t i = 0; i < parts.size(); ++i) out << (i ? ",\n" : "") << parts[i];
   out << "\n]}\n";
   out.close();

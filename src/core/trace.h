@@ -37,6 +37,9 @@ class Trace {
   std::vector<Event> events_;
 };
 
+// How the file begins.
+inline constexpr const char* kTraceBegin = "{\"traceEvents\":[\n";
+
 // Writes the ranks' parts as one file. Throws Error when it cannot.
 void write_trace(const std::string& path, std::span<const std::string> parts);
 

@@ -26,7 +26,7 @@ void check_place(const std::string& path, bool replace) {
   const auto state = fs::symlink_status(path, ignored);
   RR_CHECK_INPUT(!fs::is_directory(state), path, ": is a directory; the output is a file");
   RR_CHECK_INPUT(replace || !fs::exists(state), path,
-                 ": exists already; continue it with --resume, or replace it with --overwrite");
+                 ": exists already; say --overwrite to replace it");
 }
 
 // Writes all metadata; the datasets then know where their data lies.
@@ -105,11 +105,31 @@ void write_data(RawFile& file, const std::vector<Dataset>& datasets, Index compl
   write_seal(file, datasets, flag, end);
 }
 
+// No fewer bytes than HDF5 writes: it does not get over a disk that is full by then, or a file that may not grow.
+Index most_metadata_bytes(const Layout& layout) {
+  constexpr Index kFile = 16 << 10, kDataset = 4 << 10, kAttribute = 512;  // a page of the file system where they lie apart
+  Index bytes = kFile + kDataset * std::ssize(layout.datasets);
+  for (const Attribute& attribute : layout.attributes) {
+    const auto* const text = std::get_if<std::string>(&attribute.value);
+    bytes += kAttribute + (text ? std::min(std::ssize(*text), kMostAttributeBytes) : 0);
+  }
+  return bytes;
+}
+
+void check_place_for(const std::string& path, const Layout& layout) {
+  const Index metadata = most_metadata_bytes(layout);
+  Index bytes = metadata;
+  for (const Dataset& dataset : layout.datasets) bytes += dataset.bytes();
+  check_size_limit(path, bytes);
+  check_room(path, metadata);
+}
+
 }  // namespace
 
 void create_file(const std::string& path, const Layout& layout, Index complete, bool replace, const Fill& fill) {
   check_place(path, replace);
   AsideFile creating(path + ".creating");
+  check_place_for(creating.path(), layout);
   write_data(creating.file(), write_metadata(creating.path(), layout), complete, fill);
   const Writer made(creating.path());  // reads the schema back through HDF5
   check_place(path, replace);

@@ -1,6 +1,7 @@
 #include "output/raw_file.h"
 
 #include <fcntl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
@@ -143,8 +144,23 @@ void sync_directory_of(const std::string& path) {
 
 Index free_bytes(const std::string& path) {
   struct statvfs info {};
-  if (::statvfs(path.c_str(), &info) != 0) return -1;
+  if (::statvfs(path.c_str(), &info) != 0 || info.f_blocks == 0) return -1;  // without blocks: in memory, without a limit
   return static_cast<Index>(info.f_bavail) * static_cast<Index>(info.f_frsize);
+}
+
+void check_room(const std::string& path, Index bytes) {
+  const Index free = free_bytes(path);
+  if (free < 0 || bytes <= free) return;
+  throw Error(concat(path, ": cannot reserve space: its metadata alone need ", bytes, " bytes and ", free,
+                     " are free there: make room or write to another file system"));
+}
+
+void check_size_limit(const std::string& path, Index bytes) {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_FSIZE, &limit) != 0) throw Error(with_errno("the limit of file sizes"));
+  if (limit.rlim_cur == RLIM_INFINITY || static_cast<rlim_t>(bytes) <= limit.rlim_cur) return;
+  throw Error(concat(path, ": cannot reserve space: the output needs ", bytes, " bytes and files are limited to ", limit.rlim_cur,
+                     " here: raise the limit (ulimit -f)"));
 }
 
 }  // namespace riverrun::output

@@ -46,4 +46,9 @@ void sync_directory_of(const std::string& path);
 // Free bytes for this user on the file system of `path`, -1 when it does not say.
 Index free_bytes(const std::string& path);
 
+// Error when that file system says that it has fewer bytes free.
+void check_room(const std::string& path, Index bytes);
+// Error when this process may not write a file as large (ulimit -f).
+void check_size_limit(const std::string& path, Index bytes);
+
 }  // namespace riverrun::output

@@ -190,7 +190,7 @@ class FailedDocumentTest(RefusalTest):
         self.assertEqual(arrays["documents/status"].tolist(), [2, 2])
         for error in arrays["documents/error"]:
             self.assertIn(b"behind the last layer", error)
-            self.assertIn(b"--precision fp32", error)
+            self.assertIn(b"see whether the weights are whole", error)
 
     def test_a_number_that_overflows_is_named_by_layer_and_token(self):
         contents = [[1, 2] * 90, [1, 2] * 65 + [9] + [3] * 100, [4, 9]]

@@ -53,6 +53,7 @@ class BadOptionsTest(RefusalTest):
             (["--end-token", "300"], ["end token 300", "271"]),
             (["--pool", "mean", "--pool", "last"], ["--pool", "more than once"]),
             (["--config", "/nonexistent.ini"], ["--config /nonexistent.ini", "No such file"]),
+            (["--config", "/"], ["--config /", "is a directory"]),
         ):
             self.refuse(*options, words=words)
 
@@ -74,6 +75,7 @@ class BadOptionsTest(RefusalTest):
         self.refuse("--config", self.write("a.ini", "pool = x\n"), words=["--pool 'x'"])
         self.refuse("--config", self.write("b.ini", "poool = last\n"), words=["poool"])
         self.refuse("--config", self.write("c.ini", "what is this\n"), words=["what is this"])
+        self.refuse("--config", self.write("d.ini", "config = a.ini\n"), words=["d.ini", "another file"])
 
     def test_plan_checks_its_options(self):
         for options, word in (
@@ -103,7 +105,7 @@ class BadPathsTest(RefusalTest):
             self.assertEqual(self.good.read_bytes(), before)
         link = self.folder / "link.h5"
         link.symlink_to(self.good)
-        self.refuse("--overwrite", output=link, words=["--output", link, "reads"])
+        self.refuse("--overwrite", output=link, words=["--output", self.good, "reads"])
         self.assertEqual(self.good.read_bytes(), before)
 
     def test_an_output_among_the_documents(self):

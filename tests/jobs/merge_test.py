@@ -257,7 +257,7 @@ class RefusedTest(MergeTest):
         self.refuse(merged, words=("is itself the output of a merge",))
         done = run("embed", "--model", GOLDEN_MODEL, "--input", self.corpus, "--output", merged, *BLOCK, "--resume")
         self.assertEqual(done.code, BAD_INPUT)
-        self.assertIn("merged_from was 2", done.err)
+        self.assertIn("riverrun merge made it of several outputs", done.err)
 
     def test_a_file_that_another_program_wrote_to(self):
         paths = self.make_shards(2, ("embed",))

@@ -16,7 +16,7 @@ boost::program_options::options_description describe_texts(WritingOptions& w, In
       ("prompt-file", po::value(&w.prompt_file)->value_name("FILE"),
        "parts [before], [reminder], [section], [after], [question] in place of the template's (docs/summarising.md)")
       ("max-new-tokens", po::value(&w.settings.end.max_tokens)->default_value(w.settings.end.max_tokens)->value_name("N"), "of one text")
-      ("stop", po::value(&w.stops)->composing()->value_name("TEXT"), "ends a text where it comes; may be given several times; in place of the template's");
+      ("stop", po::value(&w.stops)->value_name("TEXT"), "ends a text where it comes; may be given several times; in place of the template's");
   po::options_description how("Sampling (greedy unless told otherwise)", 100);
   how.add_options()
       ("temperature", po::value(&s.temperature)->default_value(s.temperature)->value_name("T"), "0: greedy")

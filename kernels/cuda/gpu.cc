@@ -98,8 +98,7 @@ class Gpu final : public Device {
     cudaError_t error = ask_for(&data, size, memory);
     if (error == cudaErrorMemoryAllocation) {
       (void)cudaGetLastError();  // it would be reported by the next launch
-      device_.clear([](std::byte* at) { check(cudaFree(at), "giving back memory of the GPU"); });
-      shared_.clear([](std::byte* at) { check(cudaFreeHost(at), "giving back pinned memory"); });
+      clear_lists();
       check(cudaMemPoolTrimTo(scratch_pool(), 0), "giving back scratch memory");
       error = ask_for(&data, size, memory);
     }
@@ -109,6 +108,12 @@ class Gpu final : public Device {
     }
     check(error, "memory");
     return static_cast<std::byte*>(data);
+  }
+
+  void give_back_freed() {
+    const std::scoped_lock lock(mutex_);
+    use();
+    clear_lists();
   }
 
   void free(std::byte* data, Index bytes, Memory memory) noexcept override {
@@ -178,6 +183,11 @@ class Gpu final : public Device {
                        "): a kernel hangs, or the GPU is lost; see what nvidia-smi and dmesg say"));
   }
 
+  void clear_lists() {
+    device_.clear([](std::byte* at) { check(cudaFree(at), "giving back memory of the GPU"); });
+    shared_.clear([](std::byte* at) { check(cudaFreeHost(at), "giving back pinned memory"); });
+  }
+
   cudaMemPool_t scratch_pool() const {
     cudaMemPool_t pool = nullptr;
     check(cudaDeviceGetDefaultMemPool(&pool, ordinal_), "the pool of scratch memory");
@@ -210,12 +220,16 @@ class Gpu final : public Device {
   FreeLists device_, shared_;
 };
 
-}  // namespace
-
-Device& gpu() {
-  // Never destroyed: at the end of the process CUDA may be gone already.
+// Never destroyed: at the end of the process CUDA may be gone already.
+Gpu& own_gpu() {
   static Gpu* const device = new Gpu;
   return *device;
 }
+
+}  // namespace
+
+Device& gpu() { return own_gpu(); }
+
+void give_back_freed() { own_gpu().give_back_freed(); }
 
 }  // namespace riverrun::kernels::cuda

@@ -9,4 +9,7 @@ namespace riverrun::kernels::cuda {
 // kind() throws.
 Device& gpu();
 
+// Returns to CUDA what was freed and is kept for who asks gpu() next, for memory that is asked of CUDA itself.
+void give_back_freed();
+
 }  // namespace riverrun::kernels::cuda

@@ -11,6 +11,7 @@
 #include "core/log.h"
 #include "kernels/cuda/apply_epilogue.h"
 #include "kernels/cuda/cublas_lt.h"
+#include "kernels/cuda/gpu.h"
 #include "kernels/cuda/launch.h"
 
 namespace riverrun::kernels::cuda {
@@ -164,7 +165,13 @@ Shape shape_of(const CudaMatrix& w, const MatmulArgs& args) {
 class Scratch {
  public:
   Scratch(std::size_t bytes, Stream stream) : stream_(native(stream)) {
-    check(cudaMallocAsync(&data_, bytes, stream_), "scratch memory of a product");
+    cudaError_t error = cudaMallocAsync(&data_, bytes, stream_);
+    if (error == cudaErrorMemoryAllocation) {
+      (void)cudaGetLastError();  // it would be reported by the next launch
+      give_back_freed();
+      error = cudaMallocAsync(&data_, bytes, stream_);
+    }
+    check(error, "scratch memory of a product");
   }
   ~Scratch() { (void)cudaFreeAsync(data_, stream_); }  // an error of the stream shows when it is waited for
   Scratch(const Scratch&) = delete;

@@ -24,7 +24,8 @@ constexpr Index kVectors = kInt8Block / kLanes;  // of a block's sums
 struct Pairs {
 #if HWY_TARGET == HWY_SCALAR
   Sums sum;
-  HWY_INLINE Pairs() : sum(hn::Zero(Lanes())) {}
+  HWY_INLINE Pairs() {}
+  HWY_INLINE void clear() { sum = hn::Zero(Lanes()); }
   HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
     const auto product = [](std::uint32_t a, std::int8_t b) { return a * static_cast<std::uint32_t>(std::int32_t{b}); };
     const auto before = static_cast<std::uint32_t>(hn::GetLane(sum));
@@ -33,7 +34,8 @@ struct Pairs {
   HWY_INLINE Sums total() const { return sum; }
 #else
   Sums sum, odd;
-  HWY_INLINE Pairs() : sum(hn::Zero(Lanes())), odd(hn::Zero(Lanes())) {}  // one that the compiler makes is for no target
+  HWY_INLINE Pairs() {}  // one that the compiler makes is for no target
+  HWY_INLINE void clear() { sum = odd = hn::Zero(Lanes()); }
   HWY_INLINE void add(std::uint32_t x, const std::int8_t* w) {
     const hn::Repartition<std::int16_t, Lanes> d16;
     const hn::Rebind<std::int8_t, decltype(d16)> d8;
@@ -49,6 +51,10 @@ template <Index kRows, Index kBlocks>
 HWY_NOINLINE void multiply_tile(const std::uint32_t* x, Index x_stride, Index pairs, const std::int8_t* w, Index columns, std::int32_t* sums,
                                 Index sums_stride) {
   Pairs sum[kRows][kBlocks][kVectors];
+  // Not by a constructor: what a loop over an array writes stays in memory.
+  unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE { unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i].clear(); }); });
+  });
   const Index block = 2 * kInt8Block * pairs;
   for (Index k = 0; k < pairs; ++k) {
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {

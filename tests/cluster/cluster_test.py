@@ -90,6 +90,13 @@ class ClusterTest(JobTest):
     def log(self):
         return "".join(f"\n== {path.name}\n{path.read_text(errors='replace')}" for path in sorted(self.folder.glob("*.log")))
 
+    def died_in_mpi_init(self, number):
+        """Open MPI 4.1 may crash in MPI_Init, in its TCP module, before riverrun has said a word: one start in fifty on these nodes, which
+        share an address. Nothing of what is tested has begun then."""
+        job = cluster.job(number)[0]
+        said = "".join(path.read_text(errors="replace") for path in self.folder.glob(f"*-{number}.log"))
+        return (job["JobState"], job["ExitCode"]) == ("FAILED", "139:0") and " info " not in said
+
     def nodes_of(self, number):
         job = cluster.job(number)[0]
         return job["BatchHost"], cluster.command("scontrol", "show", "hostnames", job["NodeList"]).split()
@@ -137,6 +144,8 @@ class CaughtTest(ClusterTest):
                     return
             finally:
                 self.signal_ranks(signal.SIGCONT)
+            if self.died_in_mpi_init(number):
+                continue
             self.check_completed(number)
             self.output.unlink()
             self.corpus.lengthen()
@@ -145,10 +154,14 @@ class CaughtTest(ClusterTest):
     def is_caught(self, number):
         """Waits for the middle of a job, and stops its ranks there; false when it came too late."""
         def begun():
+            if self.died_in_mpi_init(number):
+                return True
             state = cluster.job(number)[0]["JobState"]
             self.assertIn(state, ("PENDING", "CONFIGURING", "RUNNING", "COMPLETING", "COMPLETED"), self.log())
             return count_done(self.output) > 0
         cluster.wait_until(begun, 180, f"job {number} to have documents done")
+        if self.died_in_mpi_init(number):
+            return False
         self.signal_ranks(signal.SIGSTOP)
         return count_done(self.output) <= DOCUMENTS * 3 // 4
 
@@ -166,8 +179,12 @@ class UndisturbedTest(ClusterTest):
 
     def test_two_nodes_with_a_gpu_per_rank_and_the_model_staged(self):
         # The program computes on the CPU here; what matters is where its ranks start, and with which model.
-        number = self.submit("gpu_nodes.sbatch", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2",
-                             command=(*JOB, "--backend", "cpu"), RIVERRUN_STAGE_DIR=self.folder / "staged")
+        for _ in range(4):
+            number = self.submit("gpu_nodes.sbatch", "--nodes=2", "--ntasks-per-node=2", "--gpus-per-node=2",
+                                 command=(*JOB, "--backend", "cpu"), RIVERRUN_STAGE_DIR=self.folder / "staged")
+            cluster.wait_for_end(number)
+            if not self.died_in_mpi_init(number):
+                break
         self.check_completed(number)
         self.check_output()
         path = read_output(self.output)[0]["model_path"]

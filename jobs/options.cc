@@ -2,11 +2,11 @@
 
 #include <charconv>
 #include <filesystem>
-#include <fstream>
 #include <iostream>
 #include <limits>
 
 #include "core/error.h"
+#include "jobs/open_text.h"
 
 namespace riverrun::jobs {
 
@@ -123,9 +123,7 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
     }
     if (values.count("config")) {
       const auto path = values["config"].as<std::string>();
-      std::ifstream file(path);
-      RR_CHECK_INPUT(!fs::is_directory(path), "--config ", path, " is a directory; name a file");
-      RR_CHECK_INPUT(file.good(), with_errno("cannot read --config " + path));
+      std::ifstream file = open_text("--config", path);
       const auto in_file = po::parse_config_file(file, options);
       RR_CHECK_INPUT(!file.bad(), with_errno("cannot read --config " + path));
       for (const auto& option : in_file.options) {

@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
-#include <fstream>
 #include <set>
 
 #include "core/error.h"
 #include "core/log.h"
+#include "jobs/open_text.h"
 #include "text/utf8.h"
 
 namespace riverrun::jobs {
@@ -48,9 +48,7 @@ std::string detect_template(const std::string& model_path, const std::string& to
 }
 
 std::string read_whole(const std::string& path) {
-  RR_CHECK_INPUT(!std::filesystem::is_directory(path), "--prompt-file ", path, " is a directory; name a file");
-  std::ifstream file(path, std::ios::binary);
-  RR_CHECK_INPUT(file.good(), with_errno("cannot read --prompt-file " + path));
+  std::ifstream file = open_text("--prompt-file", path);
   std::string text(kMostFileBytes + 1, '\0');
   file.read(text.data(), static_cast<std::streamsize>(text.size()));
   RR_CHECK_INPUT(!file.bad(), with_errno("cannot read --prompt-file " + path));

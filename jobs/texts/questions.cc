@@ -1,10 +1,10 @@
 #include "jobs/texts/questions.h"
 
-#include <filesystem>
-#include <fstream>
+#include <istream>
 #include <nlohmann/json.hpp>
 
 #include "core/error.h"
+#include "jobs/open_text.h"
 #include "text/utf8.h"
 
 namespace riverrun::jobs {
@@ -44,9 +44,7 @@ std::string parse_line(const std::string& line, const std::string& where) {
 std::vector<std::string> read_questions(std::vector<std::string> questions, const std::string& path) {
   for (const std::string& question : questions) check_question(question, "--question");
   if (!path.empty()) {
-    RR_CHECK_INPUT(!std::filesystem::is_directory(path), "--questions ", path, " is a directory; name a file");
-    std::ifstream file(path, std::ios::binary);
-    RR_CHECK_INPUT(file.good(), with_errno("cannot read --questions " + path));
+    std::ifstream file = open_text("--questions", path);
     std::string line;
     for (std::size_t number = 1; next_line(file, line, concat(path, " line ", number)); ++number) {
       if (line.find_first_not_of(" \t\r") == std::string::npos) continue;

@@ -20,6 +20,11 @@ struct LongProduct {
     low = fmaf(low, factor, fmaf(high, factor, -product));
     high = product;
   }
+  __device__ __forceinline__ void multiply(const LongProduct& factor) {
+    const float product = high * factor.high;
+    low = fmaf(low, factor.high, fmaf(high, factor.low, fmaf(high, factor.high, -product)));
+    high = product;
+  }
 };
 
 // [16 values, 16 tokens] as two tiles of 8 tokens.
@@ -103,10 +108,13 @@ struct StateRows {
     for (int j = 0; j < N / 8; ++j) {
       float added[4] = {};
       add(j, added);
-      const auto by = *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair);
-      tile[j][0] = fmaf(tile[j][0], by.x, added[0]), tile[j][1] = fmaf(tile[j][1], by.y, added[1]);
-      tile[j][2] = fmaf(tile[j][2], by.x, added[2]), tile[j][3] = fmaf(tile[j][3], by.y, added[3]);
+      add_to(j, *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair), added, {1, 1});
     }
+  }
+  // The same for tile j: this thread's two keys decay and what is added to them is scaled.
+  __device__ __forceinline__ void add_to(int j, float2 decay, const float (&added)[4], float2 scale) {
+    tile[j][0] = fmaf(tile[j][0], decay.x, added[0] * scale.x), tile[j][1] = fmaf(tile[j][1], decay.y, added[1] * scale.y);
+    tile[j][2] = fmaf(tile[j][2], decay.x, added[2] * scale.x), tile[j][3] = fmaf(tile[j][3], decay.y, added[3] * scale.y);
   }
 
  private:

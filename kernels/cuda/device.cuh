@@ -148,6 +148,16 @@ __device__ __forceinline__ float sum_over_lanes(float value) {
   return value;
 }
 
+// The largest over the warp.
+__device__ __forceinline__ std::uint32_t largest_of_lanes(std::uint32_t value) {
+#if RIVERRUN_CUDA_EMULATED
+  for (int away = kWarp / 2; away > 0; away /= 2) value = std::max(value, __shfl_xor_sync(kAllLanes, value, away));
+  return value;
+#else
+  return __reduce_max_sync(kAllLanes, value);
+#endif
+}
+
 // The kernel's one object in shared memory of fixed size, and the memory whose size the launch gives.
 template <class T>
 __device__ __forceinline__ T& block_shared() {

@@ -25,6 +25,14 @@ struct Wkv7Rule {
   }
 };
 
+void chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stream) {
+  RR_CHECK(whole_fours(args.N, args.r, args.w, args.k, args.a, args.b, args.v), "operands that are not aligned");
+  for (int s = 0; s < segments.count; ++s) {
+    RR_CHECK(whole_fours(args.N, segments.entries[s].in, segments.entries[s].out), "states that are not aligned");
+  }
+  args.operand == DType::f32 ? wkv7_chunks_f32(args, segments, stream) : wkv7_chunks_16(args, segments, stream);
+}
+
 }  // namespace
 
 void wkv7(const Wkv7Args& args, Stream stream) {
@@ -34,12 +42,12 @@ void wkv7(const Wkv7Args& args, Stream stream) {
   const Index D = args.H * args.N;
   // In prefill by the segment's own length, which the document and the block size decide: neighbours and ranks do not. In
   // decode, where a prompt is cut depends on what stands beside it.
-  const bool chunks = args.phase == Phase::prefill && has_wkv7_chunks(args.N);
-  const auto chunked = [chunks](Index rows) { return chunks && rows >= kWkv7Chunk; };
+  const bool by_chunks = args.phase == Phase::prefill && has_wkv7_chunks(args.N);
+  const auto chunked = [by_chunks](Index rows) { return by_chunks && rows >= kWkv7Chunk; };
   const auto groups = [&](auto&& wanted, auto&& f) {
     for_segment_groups(args.segment_count, args.segments, args.state_in, args.state_out, wanted, f);
   };
-  groups(chunked, [&](const SegmentTable& group) { wkv7_chunks(args, group, stream); });
+  groups(chunked, [&](const SegmentTable& group) { chunks(args, group, stream); });
   const RecurrenceParameters parameters = {
       .D = D, .N = args.N, .first_head = args.first_head, .v = args.v, .y = args.y};
   const Wkv7Rule rule = {{args.r, args.w, args.k, args.a, args.b}, {D, D, D, D, D}};

@@ -13,7 +13,9 @@ inline constexpr Index kWkv7Chunk = 16;
 constexpr bool has_wkv7_chunks(Index N) { return N == 32 || N == 64; }
 
 // The segments of one table. Chunks start at a segment's first row, so that a cut at a multiple of kWkv7Chunk
-// changes no bit. r, w, k, v, a, b and states are 16-byte aligned.
-void wkv7_chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
+// changes no bit. r, w, k, v, a, b and states are 16-byte aligned. Products are nearly as exact as in fp32, or, for models whose operands
+// have 16 bits, of numbers in fp16.
+void wkv7_chunks_f32(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
+void wkv7_chunks_16(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
 
 }  // namespace riverrun::kernels::cuda

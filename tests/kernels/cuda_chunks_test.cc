@@ -1,4 +1,6 @@
-// What the chunked CUDA kernels are as accurate as: fp32, or operands in TF32; and that a cut between chunks changes no bit.
+// What the chunked CUDA kernels are as accurate as: fp32, or operands with the ten bits of TF32 and fp16; and that a cut between chunks changes no bit.
+#include <array>
+
 #include "cuda_emulator/backend.h"
 #include "kernels/reference/wkv6_chunk.h"
 #include "kernels/reference/wkv7_chunk.h"
@@ -52,7 +54,7 @@ TEST(CudaChunks, AreAsGoodAsFp32) {
   }
 }
 
-TEST(CudaChunks, OperandsInTf32CostWhatTheirRoundingSays) {
+TEST(CudaChunks, OperandsOfTenBitsCostWhatTheirRoundingSays) {
   for (const DType operand : {DType::bf16, DType::f16}) {
     for (const Kind kind : kKinds) {
       const auto problem = in_type(operand, Wkv7Problem(300, 1, 64, kind, 23));
@@ -81,6 +83,67 @@ TEST(CudaChunks, OperandsAreRoundedWhereTheModelRoundsThem) {
   for (const Decay kind : kDecays) {
     const auto problem = in_type(DType::bf16, Wkv6Problem(40, 2, 64, kind, 27));
     EXPECT_LE(rms_error(y_of(table(), problem), y_of(model(), problem)), 0x1p-14) << "kind " << static_cast<int>(kind);
+  }
+}
+
+// Operands of fp16 have TF32's digits in a smaller range: the state is brought into it by a power of two that the largest of a warp's
+// rows decides, whatever size it has.
+TEST(CudaChunks, AStateOfAnySizeIsReadAlike) {
+  for (const Index N : {32, 64}) {
+    auto problem = in_type(DType::bf16, Wkv7Problem(40, 1, N, Kind::usual, 31));
+    std::fill(problem.v.begin(), problem.v.end(), 0.0f);
+    const auto state = problem.state(32);
+    const auto with_state_times = [&](float by) {
+      auto scaled = state;
+      for (float& element : scaled) element *= by;
+      auto result = run_recurrence(table(), problem, {{0, problem.M}}, {scaled}, 1);
+      for (auto* values : {&result.y, &result.states[0]}) {
+        for (float& value : *values) value /= by;
+      }
+      return result;
+    };
+    const auto expected = with_state_times(1);
+    for (const int power : {-16, -7, 9, 16, 27}) {
+      const auto got = with_state_times(std::ldexp(1.0f, power));
+      if (std::abs(power) < 10) {  // a power of two that fp16 has
+        EXPECT_TRUE(same_bits(got.y, expected.y)) << "2^" << power;
+      }
+      EXPECT_LE(rms_error(got.y, expected.y), 0x1p-11) << "2^" << power;
+      EXPECT_LE(rms_error(got.states[0], expected.states[0]), 0x1p-11) << "2^" << power;
+    }
+  }
+}
+
+// Values of any size that fp16 has, and keys and receptances of 500, at decays that take them to the end of its range.
+TEST(CudaChunks, OperandsAtTheEndsOfTheirRangeCostNoMore) {
+  for (const auto& [v, k, r] : {std::array{1e-3f, 1.0f, 1.0f}, {1e4f, 1.0f, 1.0f}, {1.0f, 100.0f, 1.0f}, {1.0f, 1.0f, 100.0f}}) {
+    auto problem = in_type(DType::bf16, Wkv7Problem(100, 1, 64, Kind::edge, 33));
+    for (Index i = 0; i < problem.M * problem.width(); ++i) problem.v[i] *= v, problem.k[i] *= k, problem.r[i] *= r;
+    EXPECT_LE(rms_error(y_of(table(), problem), y_of(oracle(), problem)), cost_of_tf32(Kind::edge, 100)) << v << ", " << k << ", " << r;
+  }
+}
+
+// What is no number, and what becomes none because it leaves the range of fp16, shows from its chunk on: all of y where a key of that
+// size is read, the value's own row otherwise. The other rows stay what they are.
+TEST(CudaChunks, WhatIsNoNumberShowsAndStaysInItsRow) {
+  const Index N = 64, M = 48, at = 20;
+  const auto clean = in_type(DType::f16, Wkv7Problem(M, 1, N, Kind::usual, 34));
+  const auto expected = y_of(table(), clean);
+  for (const float value : {kNaN, std::numeric_limits<float>::infinity(), -1e6f}) {
+    auto spoilt = clean;
+    spoilt.v[at * N + 7] = value;
+    const auto y = y_of(table(), spoilt);
+    for (Index i = 0; i < M * N; ++i) {
+      if (i % N == 7 && i / N >= 16) {
+        EXPECT_TRUE(std::isnan(y[i])) << i << " of " << value;
+      } else {
+        EXPECT_NEAR(y[i], expected[i], 1e-4 * largest(expected)) << i << " of " << value;
+      }
+    }
+    spoilt = clean;
+    spoilt.k[at * N + 7] = value;
+    const auto all = y_of(table(), spoilt);
+    for (Index i = 16 * N; i < M * N; ++i) EXPECT_FALSE(i / N >= at && std::isfinite(all[i])) << i << " of " << value;
   }
 }
 

@@ -58,7 +58,7 @@ TEST(CudaOrder, Recurrences) {
   }
 }
 
-// WKV-7's chunks go through as many slots of shared memory as the GPU has room for, each several times here, and through crews of
+// WKV-7's chunks go through slots of shared memory, in fp32 as many as the GPU has room for, each several times here, and crews of
 // warps that wait for one another: the number of slots changes no bit either.
 TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
   for (const Index N : {32, 64}) {
@@ -84,22 +84,25 @@ TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
 // A warp that stands still between two barriers, however long, is waited for where it has to be: no other's arrival counts in its place.
 TEST(CudaOrder, AWarpOfTheChunksMayBeSlow) {
   for (const Index N : {32, 64}) {
-    const Index M = 16 * 14 + 7;
-    const auto problem = in_type(DType::bf16, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
-    const auto run = [&] {
-      const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
-      return joined(result.y, result.states);
-    };
-    const auto expected = run();
-    for (const std::size_t most : {99, 163, 227}) {
-      cuda_emulator::set_most_shared(most << 10);
-      for (unsigned warp = 0; warp < 3 * N / 16; ++warp) {
-        cuda_emulator::set_order(Order::starved, warp);
-        EXPECT_TRUE(same_bits(run(), expected)) << "warp " << warp << ", N " << N << ", " << most << " KiB";
+    for (const DType operand : {DType::f32, DType::bf16}) {
+      const Index M = 16 * 14 + 7;
+      const auto problem = in_type(operand, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
+      const auto run = [&] {
+        const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
+        return joined(result.y, result.states);
+      };
+      const auto expected = run();
+      for (const std::size_t most : {99, 163, 227}) {
+        if (most > 99 && operand != DType::f32) break;  // it has as many slots on every GPU
+        cuda_emulator::set_most_shared(most << 10);
+        for (unsigned warp = 0; warp < 3 * N / 16; ++warp) {
+          cuda_emulator::set_order(Order::starved, warp);
+          EXPECT_TRUE(same_bits(run(), expected)) << "warp " << warp << ", N " << N << ", " << name_of(operand) << ", " << most << " KiB";
+        }
       }
+      cuda_emulator::set_order(Order::forward);
+      cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
     }
-    cuda_emulator::set_order(Order::forward);
-    cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
   }
 }
 

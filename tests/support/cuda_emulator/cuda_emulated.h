@@ -87,4 +87,39 @@ inline void multiply_f16(float (&d)[4], const std::uint32_t (&a)[4], const std::
   });
 }
 
+
+// Two numbers of fp16 to a register.
+inline std::uint16_t half_of(std::uint32_t pair, unsigned i) { return static_cast<std::uint16_t>(pair >> (16 * i)); }
+template <class Function>
+std::uint32_t for_both(Function&& f) {
+  return std::uint32_t{float_to_f16(f(0u))} | std::uint32_t{float_to_f16(f(1u))} << 16;
+}
+inline std::uint32_t pack_f16(float first, float second) {
+  return for_both([&](unsigned i) { return i == 0 ? first : second; });
+}
+inline std::uint32_t multiply_pairs(std::uint32_t x, std::uint32_t y) {
+  return for_both([&](unsigned i) { return f16_to_float(half_of(x, i)) * f16_to_float(half_of(y, i)); });
+}
+inline std::uint32_t larger_of_pairs(std::uint32_t x, std::uint32_t y) {
+  return for_both([&](unsigned i) { return std::fmax(f16_to_float(half_of(x, i)), f16_to_float(half_of(y, i))); });
+}
+
+// ldmatrix with .x4, and .trans: `row` is this lane's, 16-byte aligned.
+inline void load_squares(std::uint32_t (&registers)[4], const void* row, bool transposed) {
+  if (reinterpret_cast<std::uintptr_t>(row) % 16 != 0) broken("a row of a matrix that is not aligned");
+  const std::byte* all = exchange(&row, sizeof(row));
+  const unsigned lane = threadIdx.x % 32, group = lane / 4, pair = lane % 4;
+  const auto element = [all](unsigned square, unsigned r, unsigned c) {
+    const std::byte* from;
+    std::memcpy(&from, all + (8 * square + r) * kExchangeBytes, sizeof(from));
+    std::uint16_t bits;
+    std::memcpy(&bits, from + 2 * c, sizeof(bits));
+    return std::uint32_t{bits};
+  };
+  for (unsigned i = 0; i < 4; ++i) {
+    registers[i] = transposed ? element(i, 2 * pair, group) | element(i, 2 * pair + 1, group) << 16
+                              : element(i, group, 2 * pair) | element(i, group, 2 * pair + 1) << 16;
+  }
+}
+
 }  // namespace riverrun::cuda_emulator

@@ -20,6 +20,12 @@
 
 namespace riverrun::cuda_emulator {
 
+void broken(const char* what) {
+  std::fprintf(stderr, "cuda emulator: %s (block %u %u, thread %u)\n", what, blockIdx.x, blockIdx.y,
+               threadIdx.x);
+  std::abort();
+}
+
 namespace {
 
 namespace context = boost::context;
@@ -29,12 +35,6 @@ constexpr std::size_t kStackBytes = 256 * 1024;
 constexpr std::size_t kSharedUnasked = 48 * 1024;
 constexpr unsigned kMostBlocks = 65535;  // in y and z
 constexpr unsigned kMostThreads = 1024, kBarriers = 16;
-
-[[noreturn]] void broken(const char* what) {
-  std::fprintf(stderr, "cuda emulator: %s (block %u %u, thread %u)\n", what, blockIdx.x, blockIdx.y,
-               threadIdx.x);
-  std::abort();
-}
 
 struct Copy {
   void* to;

@@ -52,6 +52,7 @@ struct EmulatedStream {
 // For the threads of a kernel. What lanes of a warp hand to each other is at most kExchangeBytes each; the
 // result of exchange() holds what lane i gave at i * kExchangeBytes, until this lane's next exchange.
 inline constexpr std::size_t kExchangeBytes = 64;
+[[noreturn]] void broken(const char* what);  // ends the program with a message that names the thread
 void block_barrier();
 // Barrier `id`, 0 to 15, of which 0 is the block's own. It is complete, and whoever waits goes on, when `threads` have arrived: those
 // that wait and those that do not, whole warps, each thread once.

@@ -1,14 +1,14 @@
-// One chunk of WKV-7 (docs/wkv.md, "The chunked form"): what is in shared memory, and how it gets there.
+// One chunk of WKV-7 for models of fp32 (docs/wkv.md, "The chunked form"): what is in shared memory, and how it gets there.
 //
 // With p_t the product of decays up to token t of the chunk and c the product up to its middle, per key
 // channel, rows are a p_{t-1} / c, r p_t / c, b c / p_t and k c / p_t, for the products within the chunk and
 // for those with the state alike: the state is read as S diag(c), and what the chunk adds to it is multiplied
-// by p_C / c. Everything is fp32; how exactly the tensor cores' operands are kept is `kind` (tf32.cuh).
+// by p_C / c. Everything is fp32, and the tensor cores' operands are split (tf32.cuh).
 #pragma once
 
-#include "kernels/cuda/chunk_state.cuh"
 #include "kernels/cuda/copy_async.cuh"
 #include "kernels/cuda/wkv7_chunk.h"
+#include "kernels/cuda/wkv7_solve.cuh"
 
 namespace riverrun::kernels::cuda {
 
@@ -26,8 +26,9 @@ struct ChunkParameters {
 // A chunk, from what is fetched to what is ready for the state; all of it in place. Its functions are called
 // by all kThreads threads of a crew, each with a number of its own, `thread`, and with a barrier of the crew
 // between two of them.
-template <int N, Tf32 kind>
+template <int N>
 struct Wkv7Chunk {
+  static constexpr Tf32 kind = Tf32::split;
   static constexpr int kWarps = N / 16, kThreads = kWarps * kWarp;
   static_assert(kThreads == 2 * N, "a thread has a channel of half the tokens");
   static constexpr int kRow = N + kPadding, kGramRow = kC + 8;
@@ -93,8 +94,7 @@ struct Wkv7Chunk {
     }
   }
   __device__ __forceinline__ void multiply_by(int operand, int t, int n, float factor) {
-    float& element = operands[operand][row_of(operand, t)][n];
-    element = as_kept<kind>(element * factor);
+    operands[operand][row_of(operand, t)][n] *= factor;
   }
 
   // Backward through the first half.
@@ -146,33 +146,18 @@ struct Wkv7Chunk {
     for (int i = 0; i < 8; ++i) {
       const int t = group + i % 4 / 2 * 8, s = row_at(i / 4 * 8 + 2 * pair + i % 2);
       const float sum = s < t + (of_r ? 1 : 0) ? d[i / 4][i % 4] : 0.0f;  // chosen, not multiplied by 0
-      within.grams[gram][t][s] = gram == kL ? sum : as_kept<kind>(sum);
+      within.grams[gram][t][s] = sum;
     }
   }
 
-  // (I - L)^-1 by substitution in fp32, a lane per column: powers of L would cancel badly.
+  // A lane has a column.
   __device__ __forceinline__ void invert(int lane) {
     const int column = lane % kC;
     float x[kC];
-#pragma unroll
-    for (int t = 0; t < kC; ++t) x[t] = t == column ? 1.0f : 0.0f;
-#pragma unroll
-    for (int s0 = 0; s0 < kC; s0 += 4) {
-      float four[kC][4];
-#pragma unroll
-      for (int t = s0 + 1; t < kC; ++t) {
-        const auto row = *reinterpret_cast<const float4*>(&within.grams[kL][t][s0]);
-        four[t][0] = row.x, four[t][1] = row.y, four[t][2] = row.z, four[t][3] = row.w;
-      }
-#pragma unroll
-      for (int s = s0; s < s0 + 4; ++s) {
-#pragma unroll
-        for (int t = s + 1; t < kC; ++t) x[t] = fmaf(four[t][s - s0], x[s], x[t]);
-      }
-    }
+    inverse_column(within.grams[kL], column, x);
     if (lane >= kC) return;
 #pragma unroll
-    for (int t = 0; t < kC; ++t) within.inverse[t][column] = as_kept<kind>(x[t]);
+    for (int t = 0; t < kC; ++t) within.inverse[t][column] = x[t];
   }
 };
 

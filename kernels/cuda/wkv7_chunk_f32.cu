@@ -1,9 +1,9 @@
-// WKV-7 in chunks, one kernel for a whole segment: the state stays in registers from chunk to chunk.
+// WKV-7 in chunks for models of fp32, one kernel for a whole segment: the state stays in registers from chunk to chunk.
 #include <algorithm>
 
 #include "kernels/cuda/barrier.cuh"
 #include "kernels/cuda/launch.h"
-#include "kernels/cuda/wkv7_chunk.cuh"
+#include "kernels/cuda/wkv7_chunk_f32.cuh"
 
 namespace riverrun::kernels::cuda {
 
@@ -11,9 +11,10 @@ namespace {
 
 // The state of 16 value rows of a head through a chunk that is ready. `y`: the chunk's first token, at the
 // first of the rows.
-template <int N, Tf32 kind>
-__device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk<N, kind>& chunk, int row0,
+template <int N>
+__device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk<N>& chunk, int row0,
                                                float* y, Index D, int tokens) {
+  constexpr Tf32 kind = chunk.kind;
   constexpr int kRow = chunk.kRow, kGramRow = chunk.kGramRow;
   ValuesByTokens u, out;
   S.template for_each_left<kind>(chunk.middle, [&](int j, const Left<kind>& state) {
@@ -40,18 +41,6 @@ __device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk<
     added[0] *= by.x, added[1] *= by.y, added[2] *= by.x, added[3] *= by.y;
   });
 }
-
-// The chunks of a segment, for a head.
-struct Chunks {
-  Index begin, end, D, column;  // rows of the segment; of the head's first channel
-  int count;
-
-  __device__ __forceinline__ Index place(int chunk) const { return (begin + Index{chunk} * kC) * D + column; }
-  __device__ __forceinline__ int tokens(int chunk) const {
-    const Index left = end - begin - Index{chunk} * kC;
-    return static_cast<int>(left < kC ? left : kC);
-  }
-};
 
 // A chunk, the slot that it is in, which is `chunk` modulo the number of slots, and the number of the barrier before the slot.
 struct Turn {
@@ -93,10 +82,10 @@ __device__ __forceinline__ constexpr int emptied(int gate) { return 1 + kPrepare
 static_assert(emptied(kMostSlots - 1) < 16);
 __device__ __forceinline__ constexpr int gates_of(int slots) { return slots == 3 ? 6 : slots; }
 
-template <int N, Tf32 kind>
+template <int N>
 __device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, const Chunks& chunks,
-                                               Wkv7Chunk<N, kind>* slots, int crew, int thread) {
-  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
+                                               Wkv7Chunk<N>* slots, int crew, int thread) {
+  constexpr int kThreads = Wkv7Chunk<N>::kThreads;
   // Chunks of this crew that are on their way while it prepares one.
   const int ahead = args.slots > 2 * kPreparers ? 2 : 1;
   const int gates = gates_of(args.slots);
@@ -124,11 +113,11 @@ __device__ __forceinline__ void prepare_chunks(const ChunkParameters& args, cons
   }
 }
 
-template <int N, Tf32 kind>
+template <int N>
 __device__ __forceinline__ void read_chunks(const ChunkParameters& args, const Chunks& chunks,
-                                            const Wkv7Chunk<N, kind>* slots,
+                                            const Wkv7Chunk<N>* slots,
                                             const SegmentTable::Entry& segment, int thread) {
-  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
+  constexpr int kThreads = Wkv7Chunk<N>::kThreads;
   const int row0 = 16 * (thread / kWarp);
   const Index state_at = (Index{blockIdx.x} * N + row0) * N;
   StateRows<N> S;
@@ -145,15 +134,14 @@ __device__ __forceinline__ void read_chunks(const ChunkParameters& args, const C
 }
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
-template <int N, Tf32 kind>
-__global__ void __launch_bounds__((1 + kPreparers) * Wkv7Chunk<N, kind>::kThreads, 1)
-    wkv7_chunk_kernel(const __grid_constant__ ChunkParameters args,
+template <int N>
+__global__ void __launch_bounds__((1 + kPreparers) * Wkv7Chunk<N>::kThreads, 1)
+    wkv7_chunk_f32_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
-  constexpr int kThreads = Wkv7Chunk<N, kind>::kThreads;
-  auto* const slots = launch_shared<Wkv7Chunk<N, kind>>();
+  constexpr int kThreads = Wkv7Chunk<N>::kThreads;
+  auto* const slots = launch_shared<Wkv7Chunk<N>>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
-  const Chunks chunks = {segment.begin, segment.end, args.D, (args.first_head + blockIdx.x) * N,
-                         static_cast<int>((segment.end - segment.begin + kC - 1) / kC)};
+  const Chunks chunks(segment.begin, segment.end, args.D, (args.first_head + blockIdx.x) * N);
   const int crew = static_cast<int>(threadIdx.x / kThreads),
             thread = static_cast<int>(threadIdx.x % kThreads);
   if (crew == 0) {
@@ -163,38 +151,29 @@ __global__ void __launch_bounds__((1 + kPreparers) * Wkv7Chunk<N, kind>::kThread
   }
 }
 
-template <int N, Tf32 kind>
+template <int N>
 void launch_chunks(ChunkParameters parameters, const SegmentTable& segments, Index heads, Stream stream) {
-  using Chunk = Wkv7Chunk<N, kind>;
+  using Chunk = Wkv7Chunk<N>;
   constexpr Index kBytes = sizeof(Chunk);
   parameters.slots = static_cast<int>(std::min<Index>(most_shared_bytes() / kBytes, kMostSlots));
   RR_CHECK(parameters.slots >= kLeastSlots, "a GPU whose blocks have ", most_shared_bytes(),
            " bytes of shared memory");
-  launch(wkv7_chunk_kernel<N, kind>,
+  launch(wkv7_chunk_f32_kernel<N>,
          dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
          (1 + kPreparers) * Chunk::kThreads, parameters.slots * kBytes, stream, parameters, segments);
 }
 
 }  // namespace
 
-void wkv7_chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stream) {
-  RR_CHECK(whole_fours(args.N, args.r, args.w, args.k, args.a, args.b, args.v),
-           "operands that are not aligned");
-  for (int s = 0; s < segments.count; ++s) {
-    RR_CHECK(whole_fours(args.N, segments.entries[s].in, segments.entries[s].out),
-             "states that are not aligned");
-  }
-  RR_CHECK(has_wkv7_chunks(args.N), "chunks of heads of ", args.N);
+void wkv7_chunks_f32(const Wkv7Args& args, const SegmentTable& segments, Stream stream) {
   const ChunkParameters parameters = {.D = args.H * args.N,
                                       .first_head = args.first_head,
                                       .operands = {args.a, args.r, args.b, args.k, args.v},
                                       .w = args.w,
                                       .y = args.y,
                                       .slots = 0};
-  with_tf32(args.operand, [&](auto kind) {
-    if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, stream);
-    launch_chunks<64, kind()>(parameters, segments, args.heads, stream);
-  });
+  if (args.N == 32) return launch_chunks<32>(parameters, segments, args.heads, stream);
+  launch_chunks<64>(parameters, segments, args.heads, stream);
 }
 
 }  // namespace riverrun::kernels::cuda

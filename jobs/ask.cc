@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "jobs/commands.h"
 #include "jobs/run/on_ranks.h"
 #include "jobs/run/while_alive.h"

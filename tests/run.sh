@@ -47,14 +47,18 @@ esac
 cores=$(nproc)
 log=$(mktemp)
 failures=$(mktemp)
+build_logs=$(mktemp -d)
+declare -A builders=()
 passed=0 failed=0 skipped=0
 stage="before the first stage" finished=no
 
 # However the script ends, its last line is the verdict, and what failed stands just above it: a kept log is often only the
 # end of one. A stage that could not be carried out is one failure.
 verdict() {
+  local builder
+  for builder in "${builders[@]}"; do kill -- "-$builder" 2>/dev/null || true; done
   cat "$failures"
-  rm -f "$log" "$failures"
+  rm -rf "$log" "$failures" "$build_logs"
   if [[ $finished == no ]]; then
     failed=$((failed + 1))
     echo "run.sh: failed: $stage" >&2
@@ -91,6 +95,17 @@ failed_tests() {
     END { flush_one() }' "$log"
 }
 
+# under PRESET COMMAND...: kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
+under() {
+  local preset=$1
+  shift
+  if [[ $preset == tsan ]] && setarch "$(uname -m)" -R true 2>/dev/null; then
+    setarch "$(uname -m)" -R "$@"
+  else
+    "$@"
+  fi
+}
+
 # run_ctest PRESET WITHOUT-LABELS [NOT-NAMED]: runs them and adds ctest's own totals to ours.
 run_ctest() {
   begin "test: $1"
@@ -99,7 +114,7 @@ run_ctest() {
   local leave_out=()
   [[ $1 == release ]] || leave_out=(--exclude-regex "_NOT_BUILT\$${3:+|$3}")
   local code=0 total='' bad missed
-  "${fixed_addresses[@]}" ctest --preset "$1" -j $((cores + 1)) --label-exclude "$2" "${leave_out[@]}" 2>&1 | tee "$log" || code=$?
+  under "$1" ctest --preset "$1" -j $((cores + 1)) --label-exclude "$2" "${leave_out[@]}" 2>&1 | tee "$log" || code=$?
   read -r bad total <<<"$(sed -nE 's/^.* tests passed, ([0-9]+) tests? failed out of ([0-9]+)$/\1 \2/p' "$log")"
   if [[ -z $total ]]; then
     echo "run.sh: ctest gave no totals (exit code $code)" >&2
@@ -114,17 +129,30 @@ run_ctest() {
   fi
 }
 
-# sanitized PRESET WITHOUT-LABELS NOT-NAMED TARGET...
-sanitized() {
-  local preset=$1 without=$2 not=$3
-  shift 3
-  begin "build: $preset"
-  cmake --preset "$preset"
-  "${fixed_addresses[@]}" cmake --build --preset "$preset" -j "$cores" --target "$@"
-  run_ctest "$preset" "$without" "$not"
+# build_beside PRESET PRIORITY TARGET...: in the background, in a process group of its own so that all of it can be ended.
+build_beside() {
+  local preset=$1 priority=$2
+  shift 2
+  set -m
+  {
+    cmake --preset "$preset" &&
+      under "$preset" nice -n "$priority" cmake --build --preset "$preset" -j "$cores" --target "$@"
+  } >"$build_logs/$preset" 2>&1 &
+  builders[$preset]=$!
+  set +m
 }
 
-fixed_addresses=()
+# sanitized PRESET WITHOUT-LABELS NOT-NAMED: tests what build_beside builds.
+sanitized() {
+  local code=0
+  begin "build: $1"
+  wait "${builders[$1]}" || code=$?
+  unset "builders[$1]"
+  cat "$build_logs/$1"
+  ((code == 0)) || return "$code"
+  run_ctest "$@"
+}
+
 begin "packages"
 cluster/install_deps.sh --tests
 
@@ -132,12 +160,15 @@ begin "build: release"
 # One kind of GPU: where there is nvcc, this only shows that the kernels compile and link.
 cmake --preset release -DCMAKE_CUDA_ARCHITECTURES=90
 cmake --build --preset release -j "$cores"
+if [[ $sanitizers == yes ]]; then
+  # The release tests wait for a third of their time. What the sanitizers need is built meanwhile, behind them and one after the other.
+  build_beside asan 10 "${asan_targets[@]}" "${more_asan_targets[@]}"
+  build_beside tsan 19 "${tsan_targets[@]}"
+fi
 run_ctest release "$release_without"
 
 if [[ $sanitizers == yes ]]; then
-  sanitized asan "$asan_without$also_without" "$asan_not" "${asan_targets[@]}" "${more_asan_targets[@]}"
-  # Kernels that spread addresses over more bits than GCC's thread sanitizer expects make it stop at start.
-  if setarch "$(uname -m)" -R true 2>/dev/null; then fixed_addresses=(setarch "$(uname -m)" -R); fi
-  sanitized tsan "$tsan_without" "$tsan_not" "${tsan_targets[@]}"
+  sanitized asan "$asan_without$also_without" "$asan_not"
+  sanitized tsan "$tsan_without" "$tsan_not"
 fi
 finished=yes

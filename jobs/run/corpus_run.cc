@@ -12,6 +12,7 @@
 #include "core/log.h"
 #include "core/progress.h"
 #include "core/stop.h"
+#include "core/thread_pool.h"
 #include "jobs/run/first_pass.h"
 #include "jobs/run/report.h"
 #include "jobs/run/while_alive.h"

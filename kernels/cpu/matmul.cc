@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/int8_matrix.h"

@@ -8,6 +8,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/readout.cc"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
+#include "core/thread_pool.h"
 #include "kernels/cpu/simd-inl.h"
 
 HWY_BEFORE_NAMESPACE();

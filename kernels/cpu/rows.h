@@ -2,6 +2,7 @@
 #pragma once
 
 #include "core/stream.h"
+#include "core/thread_pool.h"
 
 namespace riverrun::kernels::cpu {
 

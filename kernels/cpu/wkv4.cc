@@ -14,6 +14,7 @@
 #define HWY_TARGET_INCLUDE "kernels/cpu/wkv4.cc"
 #include <hwy/foreach_target.h>
 // After foreach_target.h.
+#include "core/thread_pool.h"
 #include "kernels/cpu/simd-inl.h"
 
 #ifndef RIVERRUN_KERNELS_CPU_WKV4_ONCE

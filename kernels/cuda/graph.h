@@ -4,6 +4,7 @@
 #include <functional>
 #include <memory>
 
+#include "core/device.h"
 #include "core/stream.h"
 
 namespace riverrun::kernels::cuda {

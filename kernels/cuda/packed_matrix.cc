@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "kernels/cuda/table.h"
 
 namespace riverrun::kernels::cuda {

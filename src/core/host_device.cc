@@ -4,6 +4,7 @@
 #include <cstring>
 #include <limits>
 
+#include "core/device.h"
 #include "core/error.h"
 #include "core/stream.h"
 

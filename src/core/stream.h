@@ -1,10 +1,10 @@
 // Stream: what a kernel is launched on, without a word of CUDA.
 #pragma once
 
-#include "core/device.h"
-#include "core/thread_pool.h"
-
 namespace riverrun {
+
+class Device;
+class ThreadPool;
 
 // On a CPU the work is done when a launch returns, by the pool's threads; on a GPU it is done in the stream's order
 // after the launch has returned. A Stream owns nothing.
@@ -13,16 +13,16 @@ struct Stream {
   ThreadPool* pool = nullptr;  // of the host; never null
   void* order = nullptr;       // Device::open_order(); CUDA: a cudaStream_t
 
-  void synchronize() const { device->synchronize(*this); }
+  void synchronize() const;
 };
 
-inline Stream host_stream(ThreadPool& pool) { return {&host_device(), &pool, nullptr}; }
+Stream host_stream(ThreadPool& pool);
 
 // A Stream with an order of its own.
 class OwnStream {
  public:
-  OwnStream(Device& device, ThreadPool& pool, bool urgent = false) : stream_{&device, &pool, device.open_order(urgent)} {}
-  ~OwnStream() { stream_.device->close_order(stream_.order); }
+  OwnStream(Device& device, ThreadPool& pool, bool urgent = false);
+  ~OwnStream();
   OwnStream(const OwnStream&) = delete;
   OwnStream& operator=(const OwnStream&) = delete;
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "core/stream.h"
+#include "core/thread_pool.h"
 #include "transport/nccl_pair.h"
 
 namespace riverrun::transport {

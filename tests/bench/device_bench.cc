@@ -11,6 +11,7 @@
 #include "core/buffer.h"
 #include "core/error.h"
 #include "core/stream.h"
+#include "core/thread_pool.h"
 #include "kernels/table.h"
 #include "tests/bench/noise.h"
 

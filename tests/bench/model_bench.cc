@@ -3,6 +3,7 @@
 //
 //   model_bench BACKEND GENERATION SHAPE [TOKENS [BLOCK]]      (cuda rwkv7 1.5b 32768 8192)
 
+#include <thread>
 #include <unistd.h>
 
 #include <chrono>
@@ -11,6 +12,7 @@
 #include <filesystem>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "generate/batch_steps.h"
 #include "jobs/bench/known_shapes.h"
 #include "tests/bench/noise.h"

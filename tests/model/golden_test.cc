@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "tests/support/backends.h"
 #include "tests/support/forward.h"
 #include "tests/support/golden.h"

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "core/thread_pool.h"
 #include "tests/support/forward.h"
 #include "tests/support/golden.h"
 

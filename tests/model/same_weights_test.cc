@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "tests/support/forward.h"
 #include "tests/support/golden.h"
 

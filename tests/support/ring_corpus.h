@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "core/thread_pool.h"
 #include "plan/plan.h"
 #include "ring/ring.h"
 #include "tests/support/small_model.h"

@@ -10,6 +10,7 @@
 
 #include "checkpoint/random_model.h"
 #include "core/error.h"
+#include "core/thread_pool.h"
 #include "model/model.h"
 
 namespace riverrun::test {

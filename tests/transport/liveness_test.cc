@@ -6,6 +6,7 @@
 #include <atomic>
 #include <thread>
 
+#include "core/error.h"
 #include "tests/transport/failure_of.h"
 #include "transport/pulse.h"
 #include "transport/transport.h"

@@ -59,9 +59,10 @@ struct Wkv7Args {
                                  // An empty segment copies state_in.
   Phase phase = Phase::prefill;
   // What the model multiplies its matrices in, and how exactly products with and within a chunk of tokens have to be formed: f32 to
-  // 2^-22; bf16 and f16 from operands that may be rounded to 10 bits of fraction, 2^-11 of them at most, in the range of fp16: |a| and |b|
-  // are at most 1 and |k| and |r| times the decays of up to 8 tokens, or one over them, at most 65504, like |v|; what is not makes y no
-  // number. States, decays and sums are fp32 in any case. Backends that compute token by token, as those for the CPU do, compute in fp32
+  // 2^-22; bf16 and f16 from operands that may be rounded to fp16, its range included: |a| and |b| are at most 1; k and r times the
+  // decays of up to 8 tokens or one over them, products of 16 of their rows, and v are at most 65504; u is at most 2000 times the largest
+  // of the state and v, and the state at most 2^30. What is not makes y no number. Below 2^-14, or 2^-18 of the largest of the state, digits
+  // are lost. States, decays and sums are fp32 in any case. Backends that compute token by token, as those for the CPU do, compute in fp32
   // whatever stands here.
   DType operand = DType::f32;
 };

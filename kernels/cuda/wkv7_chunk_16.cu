@@ -13,18 +13,21 @@ struct Scale {
   float down, up;
 };
 
-// What a warp's rows of the state and of v are multiplied by, so that the largest of them is in [16, 32): what is less than a 2^19th of
-// it loses digits, and u may be 2,000 times as much. From these numbers alone, so that cuts change no bit; infinity counts as if it
-// were in that range already, and the other rows stay what they are.
 template <int N>
-__device__ __forceinline__ Scale scale_of(const StateRows<N>& S, const Left16& v) {
+__device__ __forceinline__ float largest_of(const StateRows<N>& S) {
   float largest[4] = {};
 #pragma unroll
   for (int j = 0; j < N / 8; ++j) {
 #pragma unroll
     for (int i = 0; i < 4; ++i) largest[i] = fmaxf(largest[i], fabsf(S.tile[j][i]));
   }
-  float most = fmaxf(fmaxf(largest[0], largest[1]), fmaxf(largest[2], largest[3]));
+  return fmaxf(fmaxf(largest[0], largest[1]), fmaxf(largest[2], largest[3]));
+}
+
+// What a warp's rows of the state, whose largest number in this thread is `most`, and of v are multiplied by, so that the largest of
+// all is in [16, 32): what is less than a 2^18th of it loses digits, and u may be 2,000 times as much. From these numbers alone, so
+// that cuts change no bit; at most 2^15 either way, and none for infinity, beside which rows up to 65,504 stay what they are.
+__device__ __forceinline__ Scale scale_of(float most, const Left16& v) {
   constexpr std::uint32_t kMagnitudes = 0x7fff7fffu;
   const std::uint32_t pair = larger_of_pairs(larger_of_pairs(v.of[0] & kMagnitudes, v.of[1] & kMagnitudes),
                                              larger_of_pairs(v.of[2] & kMagnitudes, v.of[3] & kMagnitudes));
@@ -36,20 +39,22 @@ __device__ __forceinline__ Scale scale_of(const StateRows<N>& S, const Left16& v
   return {bits_as_float(static_cast<std::uint32_t>(kOne - shift) << 23), bits_as_float(static_cast<std::uint32_t>(kOne + shift) << 23)};
 }
 
-// The state of 16 value rows of a head through a chunk that is ready. `y`: the chunk's first token, at the first of the rows.
+// The state of 16 value rows of a head, whose largest number in this thread is `most`, through a chunk that is ready. `y`: the chunk's first token, at the first of the rows.
 template <int N>
-__device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk16<N>& chunk, int row0, float* y, Index D, int tokens) {
+__device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk16<N>& chunk, float most, int row0, float* y, Index D,
+                                               int tokens) {
   using Rows = typename Wkv7Chunk16<N>::Rows;
   using Grams = typename Wkv7Chunk16<N>::Grams;
   const int pair = threadIdx.x % 4;
   const auto channels = [pair](const float* of, int j) { return *reinterpret_cast<const float2*>(of + 8 * j + 2 * pair); };
   Left16 v = Rows::left_of_columns(&chunk.v[0][row0]);
-  const Scale scale = scale_of(S, v);
+  const Scale scale = scale_of(most, v);
   const std::uint32_t down = pack_f16(scale.down, scale.down);
 #pragma unroll
   for (int i = 0; i < 4; ++i) v.of[i] = multiply_pairs(v.of[i], down);
-  // In this order, since u is what the next chunk waits for: the other products are made while its are under way.
-  ValuesByTokens u, out, solved;
+  // In this order, since u is what the next chunk waits for: the other products are made while its are under way. It is summed in two
+  // halves, which wait for half as many products.
+  ValuesByTokens u, second, out, solved;
   Left16 keys[N / 16];
   multiply(u.tile, v, Grams::right_of_rows(chunk.from_keys[0]));
 #pragma unroll
@@ -62,8 +67,10 @@ __device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk1
       for (int i = 0; i < 4; ++i) state[half][i] = S.tile[j + half][i] * ((i % 2 == 0 ? by.x : by.y) * scale.down);
     }
     keys[j / 2] = left_of_results(state);
-    multiply(u.tile, keys[j / 2], Rows::right_of_rows(&chunk.a[0][8 * j]));
+    multiply(j < N / 16 ? u.tile : second.tile, keys[j / 2], Rows::right_of_rows(&chunk.a[0][8 * j]));
   }
+#pragma unroll
+  for (int i = 0; i < 8; ++i) u.tile[i / 4][i % 4] += second.tile[i / 4][i % 4];
 #pragma unroll
   for (int j = 0; j < N / 8; j += 2) multiply(out.tile, keys[j / 2], Rows::right_of_rows(&chunk.r[0][8 * j]));
   multiply(out.tile, v, Grams::right_of_rows(chunk.of_keys[0]));
@@ -104,23 +111,24 @@ __device__ __forceinline__ constexpr int emptied(int slot) { return 1 + 2 * kCre
 static_assert(emptied(kCrews - 1) < 16);
 
 template <int N>
-constexpr int kReaders = 2 * N;  // threads
+constexpr unsigned kReaders = 2 * N;  // threads
 template <int N>
-constexpr int kBoth = kReaders<N> + Wkv7Chunk16<N>::kThreads;
+constexpr int kBoth = static_cast<int>(kReaders<N>) + Wkv7Chunk16<N>::kThreads;
 
 template <int N>
 __device__ __forceinline__ void prepare_chunks(const Chunk16Parameters& args, const Chunks& chunks, Wkv7Chunk16<N>& slot, int crew,
-                                               int thread) {
+                                               unsigned thread) {
   constexpr int kThreads = Wkv7Chunk16<N>::kThreads, kPairs = Wkv7Chunk16<N>::kPairs;
-  const int first = thread / kPairs * Wkv7Rows::kTokens;
+  const int first = static_cast<int>(thread / kPairs) * Wkv7Rows::kTokens;
   const Index offset = first * args.D + thread % kPairs * 2;
   Wkv7Rows rows;
+  unsigned turn = crew / 2;  // warps 4 apart share a quarter of the SM; those that invert are in different ones
   // One place to fetch rows and one to use them: behind the last chunk nothing is fetched, before the first nothing is multiplied.
   for (int chunk = crew - kCrews;;) {
     const int next = chunk + kCrews;
     if (next < chunks.count) rows.load(args, chunks.place(next) + offset, chunks.tokens(next) - first);
     if (chunk >= 0) {
-      slot.multiply_rows(thread, chunk / kCrews);
+      slot.multiply_rows(thread, turn++);
       arrive_at_barrier(ready(crew), kBoth<N>);
     }
     if (next >= chunks.count) return;
@@ -140,8 +148,9 @@ __device__ __forceinline__ void read_chunks(const Chunk16Parameters& args, const
   S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
   for (int chunk = 0; chunk < chunks.count; ++chunk) {
     const int slot = chunk % kCrews;
+    const float most = largest_of(S);
     wait_at_barrier(ready(slot), kBoth<N>);
-    read_and_write(S, slots[slot], row0, args.y + chunks.place(chunk) + row0, args.D, chunks.tokens(chunk));
+    read_and_write(S, slots[slot], most, row0, args.y + chunks.place(chunk) + row0, args.D, chunks.tokens(chunk));
     if (chunk + kCrews < chunks.count) arrive_at_barrier(emptied(slot), kBoth<N>);
   }
   if (segment.out != nullptr) S.store(segment.out + state_at);
@@ -149,17 +158,16 @@ __device__ __forceinline__ void read_chunks(const Chunk16Parameters& args, const
 
 // blockIdx.x: a head of the range, blockIdx.y: a segment.
 template <int N>
-__global__ void __launch_bounds__(kReaders<N> + kCrews * Wkv7Chunk16<N>::kThreads, 1)
+__global__ void __launch_bounds__(kReaders<N> + kCrews * Wkv7Chunk16<N>::kThreads, N == 32 ? 2 : 1)
     wkv7_chunk_16_kernel(const __grid_constant__ Chunk16Parameters args, const __grid_constant__ SegmentTable segments) {
   auto* const slots = launch_shared<Wkv7Chunk16<N>>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
   const Chunks chunks(segment.begin, segment.end, args.D, (args.first_head + blockIdx.x) * N);
-  const int thread = static_cast<int>(threadIdx.x), beyond = thread - kReaders<N>;
-  if (beyond < 0) {
-    read_chunks(args, chunks, slots, segment, thread);
+  if (threadIdx.x < kReaders<N>) {
+    read_chunks(args, chunks, slots, segment, static_cast<int>(threadIdx.x));
   } else {
-    const int crew = beyond / Wkv7Chunk16<N>::kThreads;
-    prepare_chunks(args, chunks, slots[crew], crew, beyond % Wkv7Chunk16<N>::kThreads);
+    const unsigned beyond = threadIdx.x - kReaders<N>, crew = beyond / Wkv7Chunk16<N>::kThreads;
+    prepare_chunks(args, chunks, slots[crew], static_cast<int>(crew), beyond % Wkv7Chunk16<N>::kThreads);
   }
 }
 

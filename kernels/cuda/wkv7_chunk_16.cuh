@@ -1,8 +1,8 @@
 // One chunk of WKV-7 for models of 16 bits (docs/wkv.md, "The chunked form"): what is in shared memory, and how it gets there.
 //
 // As in wkv7_chunk_f32.cuh, rows are a p_{t-1} / c, r p_t / c, b c / p_t and k c / p_t. They are kept in fp16, which has as many
-// digits as TF32: |a| and |b| are at most 1 and decays between 1/128 and 128; r and k may be up to 511 times that, v up to 65,504. What
-// leaves that range is infinite and makes y no number.
+// digits as TF32: |a| and |b| are at most 1 and decays between 1/128 and 128; r and k may be up to 511 times that, v and the products of
+// rows up to 65,504. What leaves that range is infinite and makes y no number.
 #pragma once
 
 #include "kernels/cuda/f16.cuh"
@@ -34,7 +34,7 @@ struct Wkv7Rows {
  private:
   template <class There>
   __device__ __forceinline__ void load_if(const Chunk16Parameters& args, Index at, There&& there) {
-    const int D = static_cast<int>(args.D);  // an address is then one multiply-add
+    const int D = static_cast<int>(args.D);  // 64 bits take another instruction for an address
 #pragma unroll
     for (int t = 0; t < kTokens; ++t) {
       const auto two = [&](const float* from, float otherwise) {
@@ -50,8 +50,8 @@ struct Wkv7Rows {
 template <int N>
 struct Wkv7Chunk16 {
   static constexpr int kThreads = N, kWarps = kThreads / kWarp, kPairs = N / 2;
-  // With 16 bytes to a row more than a multiple of 128, or 48 in all, eight rows meet different banks.
-  static constexpr int kRow = N + 8, kGramRow = kChunkTokens + 8, kSolveRow = kChunkTokens + 4;
+  // With 16 bytes to a row more than a multiple of 128, or 48 in all, eight rows meet different banks; and so do pairs of L.
+  static constexpr int kRow = N + 8, kGramRow = kChunkTokens + 8, kSolveRow = kChunkTokens + 8;
   using Rows = Squares<kRow>;
   using Grams = Squares<kGramRow>;
 
@@ -64,52 +64,58 @@ struct Wkv7Chunk16 {
   float high[2][N], low[2][N];          // of c and p_C / c
 
   // Decays are products of at most eight w from the middle of the chunk, or one over that, up to 128 since w > 0.545.
-  __device__ __forceinline__ void scale(const Wkv7Rows& rows, int thread) {
-    const int n = thread % kPairs * 2, half = thread / kPairs;
+  __device__ __forceinline__ void scale(const Wkv7Rows& rows, unsigned thread) {
+    const int n = static_cast<int>(thread % kPairs * 2), half = static_cast<int>(thread / kPairs);
     LongProduct product[2];
     half == 0 ? scale_to_middle(rows, n, product) : scale_from_middle(rows, n, product);
-    float* const value = half == 0 ? middle : rest;
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-      value[n + i] = product[i].value(), high[half][n + i] = product[i].high, low[half][n + i] = product[i].low;
-    }
+    keep_two(half == 0 ? middle : rest, n, product[0].value(), product[1].value());
+    keep_two(high[half], n, product[0].high, product[1].high);
+    keep_two(low[half], n, product[0].low, product[1].low);
   }
 
-  // Warps share the products of rows; the one that has L inverts I - L, another in every `turn`, since that takes longest.
-  __device__ __forceinline__ void multiply_rows(int thread, int turn) {
-    const int lane = thread % kWarp, warp = (thread / kWarp + turn) % kWarps;
+  // One warp has L and inverts I - L, one the other products of rows: another in every `turn`, since the first takes longer.
+  __device__ __forceinline__ void multiply_rows(unsigned thread, unsigned turn) {
+    const unsigned lane = thread % kWarp, warp = (thread / kWarp + turn) % kWarps;
     LongProduct product = {high[0][thread], low[0][thread]};
     product.multiply({high[1][thread], low[1][thread]});
     decay[thread] = product.value();
+    if (warp == kWarps - 1) multiply_others();
     if (warp == 0) {
-      multiply_rows_of(a[0], b[0], [&](int t, int s, float first, float second) {
-        *reinterpret_cast<float2*>(&L[t][s]) = {s < t ? first : 0.0f, s + 1 < t ? second : 0.0f};
-      });
+      float d[2][4] = {};
+#pragma unroll
+      for (int n = 0; n < N; n += 16) multiply(d, Rows::left(&a[0][n]), Rows::right_of_rows(&b[0][n]));
+      for_each_pair([&](int t, int s, int tile, int at) { keep_below<0>(L, t, s, d[tile][at], d[tile][at + 1]); });
       __syncwarp();
-      invert(lane);
-    }
-    if (warp == kWarps - 1) {
-      multiply_rows_of(a[0], k[0], [&](int t, int s, float first, float second) { keep_below<0>(from_keys, t, s, first, second); });
-      multiply_rows_of(r[0], b[0], [&](int t, int s, float first, float second) { keep_below<1>(of_removed, t, s, first, second); });
-      multiply_rows_of(r[0], k[0], [&](int t, int s, float first, float second) { keep_below<1>(of_keys, t, s, first, second); });
+      invert(static_cast<int>(lane));
     }
   }
 
  private:
   using Matrix = F16[kChunkTokens][kRow];
-  using Gram = F16[kChunkTokens][kGramRow];
 
-  template <class Row>
-  __device__ __forceinline__ static void keep_two(Row& row, int n, float first, float second) {
-    store_packed(&row[n], pack_f16(first, second));
+  __device__ __forceinline__ static void keep_two(F16* row, int n, float first, float second) {
+    store_packed(row + n, pack_f16(first, second));
+  }
+  __device__ __forceinline__ static void keep_two(float* row, int n, float first, float second) {
+    *reinterpret_cast<float2*>(row + n) = {first, second};
   }
   __device__ __forceinline__ static void keep(Matrix& matrix, int t, int n, float2 x, const float (&by)[2]) {
     keep_two(matrix[t], n, x.x * by[0], x.y * by[1]);
   }
   // Chosen, not multiplied by 0.
-  template <int diagonal>
+  template <int diagonal, class Gram>
   __device__ __forceinline__ static void keep_below(Gram& gram, int t, int s, float first, float second) {
     keep_two(gram[t], s, s < t + diagonal ? first : 0.0f, s + 1 < t + diagonal ? second : 0.0f);
+  }
+  // f(t, s, tile, i): this thread has rows t times rows s and s + 1 in registers i and i + 1 of a tile of results.
+  template <class Function>
+  __device__ __forceinline__ static void for_each_pair(Function&& f) {
+    const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
+#pragma unroll
+    for (int tile = 0; tile < 2; ++tile) {
+#pragma unroll
+      for (int lower = 0; lower < 2; ++lower) f(group + 8 * lower, 8 * tile + 2 * pair, tile, 2 * lower);
+    }
   }
 
   // Backward through the first half.
@@ -141,18 +147,20 @@ struct Wkv7Chunk16 {
     for (int i = 0; i < 2; ++i) value[i] = product[i].value(), inverse[i] = reciprocal(value[i]);
   }
 
-  // keep(t, s, x_t . y_s, x_t . y_{s + 1})
-  template <class Keep>
-  __device__ __forceinline__ static void multiply_rows_of(const F16* x, const F16* y, Keep&& keep) {
-    const int lane = threadIdx.x % kWarp, group = lane / 4, pair = lane % 4;
-    float d[2][4] = {};
+  // All but L, side by side.
+  __device__ __forceinline__ void multiply_others() {
+    float ak[2][4] = {}, rb[2][4] = {}, rk[2][4] = {};
 #pragma unroll
-    for (int n = 0; n < N; n += 16) multiply(d, Rows::left(x + n), Rows::right_of_rows(y + n));
-#pragma unroll
-    for (int i = 0; i < 2; ++i) {
-#pragma unroll
-      for (int lower = 0; lower < 2; ++lower) keep(group + 8 * lower, 8 * i + 2 * pair, d[i][2 * lower], d[i][2 * lower + 1]);
+    for (int n = 0; n < N; n += 16) {
+      const Left16 rows_a = Rows::left(&a[0][n]), rows_r = Rows::left(&r[0][n]);
+      const Right16 rows_b = Rows::right_of_rows(&b[0][n]), rows_k = Rows::right_of_rows(&k[0][n]);
+      multiply(ak, rows_a, rows_k), multiply(rb, rows_r, rows_b), multiply(rk, rows_r, rows_k);
     }
+    for_each_pair([&](int t, int s, int tile, int i) {
+      keep_below<0>(from_keys, t, s, ak[tile][i], ak[tile][i + 1]);
+      keep_below<1>(of_removed, t, s, rb[tile][i], rb[tile][i + 1]);
+      keep_below<1>(of_keys, t, s, rk[tile][i], rk[tile][i + 1]);
+    });
   }
 
   // A lane has a column.

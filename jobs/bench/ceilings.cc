@@ -1,5 +1,6 @@
 #include "jobs/bench/ceilings.h"
 
+#include <algorithm>
 #include <cstring>
 
 #include "core/error.h"
@@ -10,6 +11,8 @@ namespace {
 
 constexpr Index kReadBytes = Index{512} << 20;  // beyond any cache
 constexpr double kProductSeconds = 0.05;        // for each shape of product
+// With few rows a product takes as long as its weights take to come: to stay in cache, in fp32, they are those of fewer columns of y.
+constexpr Index kFewRows = 16, kCachedBytes = Index{2} << 20;
 
 }  // namespace
 
@@ -20,7 +23,9 @@ ProductMeter::ProductMeter(const BenchModel& bench, Index rows) : bench_(bench),
   struct Shape {
     Index N, K, count;
   };
-  for (const auto& [N, K, count] : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
+  for (const auto& [whole, K, count] : {Shape{D, D, 4}, Shape{F, D, 1}, Shape{D, F, 1}}) {
+    const Index cached = std::max(Index{1}, kCachedBytes / (K * Index{sizeof(float)}));
+    const Index N = rows <= kFewRows ? std::min(whole, cached) : whole;
     const Array<float> weights(N * K, 0.01f);
     Buffer host(rows * K * size_of(type));
     for (Index i = 0; i < rows * K; ++i) store_float(host.data(), type, i, 0.01f);

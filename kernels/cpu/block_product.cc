@@ -62,9 +62,11 @@ HWY_INLINE void load_column(const std::uint32_t* pairs_of_bf16, Vector (&v)[kVec
   });
 }
 
-// sums [kRows, kBlocks * kBlockRows] += x w over `depth` columns of W. The sums stay in registers.
+// sums [kRows, kBlocks * kBlockRows] += x w over `depth` columns of W. The sums stay in registers. A tile of one block has rows enough
+// to compute for as long as a block takes to come from memory: meanwhile it has the one at `next` come.
 template <Index kRows, Index kBlocks, class W>
-HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W* w, Index block_size, float* sums, Index sums_stride) {
+HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W* w, Index block_size, const W* next, float* sums,
+                           Index sums_stride) {
   constexpr Index kLanes = hn::MaxLanes(Lanes());
   Vector sum[kRows][kBlocks][kVectors];
   const auto each = [&](auto body) RIVERRUN_INLINE {
@@ -76,6 +78,7 @@ HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W*
   };
   each([](Vector& v, const float* at) RIVERRUN_INLINE { v = hn::LoadU(Lanes(), at); });
   for (Index k = 0; k < depth; ++k) {
+    if constexpr (kBlocks == 1) __builtin_prefetch(next + k * kColumn<W>);
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
       Vector weights[kVectors];
       load_column(w + b * block_size + k * kColumn<W>, weights);
@@ -88,16 +91,19 @@ HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W*
   each([](const Vector& v, float* at) RIVERRUN_INLINE { hn::StoreU(v, Lanes(), at); });
 }
 
-// What a tile of that many rows has: sums enough to keep the multipliers busy, and no more than there are registers for.
+// What a tile of that many rows has: sums enough to keep the multipliers busy, and no more than there are registers for. `last`: the
+// last block of all.
 template <class W>
-void add_rows(Index rows, const float* x, Index x_stride, Index depth, const W* w, Index block_size, Index blocks, float* sums,
-              Index sums_stride) {
+void add_rows(Index rows, const float* x, Index x_stride, Index depth, const W* w, Index block_size, Index blocks, const W* last,
+              float* sums, Index sums_stride) {
   const auto by = [&](auto kRows, auto kBlocks) RIVERRUN_INLINE {
     Index b = 0;
     for (; b + kBlocks <= blocks; b += kBlocks) {
-      add_tile<kRows, kBlocks>(x, x_stride, depth, w + b * block_size, block_size, sums + b * kBlockRows, sums_stride);
+      const W* const at = w + b * block_size;
+      const W* const next = last - at > kBlocks * block_size ? at + kBlocks * block_size : last;
+      add_tile<kRows, kBlocks>(x, x_stride, depth, at, block_size, next, sums + b * kBlockRows, sums_stride);
     }
-    for (; b < blocks; ++b) add_tile<kRows, 1>(x, x_stride, depth, w + b * block_size, block_size, sums + b * kBlockRows, sums_stride);
+    for (; b < blocks; ++b) add_tile<kRows, 1>(x, x_stride, depth, w + b * block_size, block_size, last, sums + b * kBlockRows, sums_stride);
   };
   using std::integral_constant;
   switch (rows) {
@@ -110,14 +116,17 @@ void add_rows(Index rows, const float* x, Index x_stride, Index depth, const W* 
   }
 }
 
-// Rows in groups of nearly the same size.
+// Rows in groups of nearly the same size; a block stays in cache for all of them.
 template <class W>
 void add_groups(const BlockSlab& slab, Index k, Index depth, const W* w, Index block_size, Index first_block, Index blocks) {
   const Index groups = (slab.rows + kGroupRows - 1) / kGroupRows, stride = slab.blocks * kBlockRows;
-  for (Index group = 0; group < groups; ++group) {
-    const Index m = slab.rows * group / groups, rows = slab.rows * (group + 1) / groups - m;
-    add_rows(rows, slab.x + m * slab.x_stride + k, slab.x_stride, depth, w, block_size, blocks,
-             slab.sums + m * stride + first_block * kBlockRows, stride);
+  const Index at_once = groups == 1 ? blocks : 1;
+  for (Index b = 0; b < blocks; b += at_once) {
+    for (Index group = 0; group < groups; ++group) {
+      const Index m = slab.rows * group / groups, rows = slab.rows * (group + 1) / groups - m;
+      add_rows(rows, slab.x + m * slab.x_stride + k, slab.x_stride, depth, w + b * block_size, block_size, at_once, w + (blocks - 1) * block_size,
+               slab.sums + m * stride + (first_block + b) * kBlockRows, stride);
+    }
   }
 }
 

@@ -10,7 +10,8 @@
 
 namespace riverrun::jobs {
 
-// Products of `rows` rows with matrices of the model's own sizes, weighted as a layer has them, their weights in cache.
+// Products of `rows` rows with matrices of the model's own sizes, weighted as a layer has them; with few rows of fewer columns of y, so
+// that their weights are in cache.
 class ProductMeter {
  public:
   ProductMeter(const BenchModel& bench, Index rows);

@@ -39,7 +39,8 @@ __device__ __forceinline__ Scale scale_of(float most, const Left16& v) {
   return {bits_as_float(static_cast<std::uint32_t>(kOne - shift) << 23), bits_as_float(static_cast<std::uint32_t>(kOne + shift) << 23)};
 }
 
-// The state of 16 value rows of a head, whose largest number in this thread is `most`, through a chunk that is ready. `y`: the chunk's first token, at the first of the rows.
+// The state of 16 value rows of a head, whose largest number in this thread is `most`, through a chunk that is ready. `y`: the chunk's
+// first token, at the first of the rows.
 template <int N>
 __device__ __forceinline__ void read_and_write(StateRows<N>& S, const Wkv7Chunk16<N>& chunk, float most, int row0, float* y, Index D,
                                                int tokens) {

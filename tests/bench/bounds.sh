@@ -21,8 +21,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/inputs.sh"
 models="rwkv7:0.1b:1024 rwkv7:0.4b:512 rwkv7:1.5b:256 rwkv6:1.6b:256 rwkv5.1:0.4b:512 rwkv4:0.4b:512"
 weights=auto threads="1 2" batches="1 8 64 256" rounds=3
 take_options "models precision weights threads batches rounds riverrun" "$@"
-[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
-mkdir -p "$work"
+find_program
 [[ -n ${threads// /} ]] || fail "--threads names no number"
 
 # bench COMMAND GENERATION SHAPE OPTIONS...: cells of a table, one for each of its results.

@@ -4,6 +4,7 @@
 #   fail LINE...              ends the script
 #   take_options NAMES ...    sets the variable of every --name VALUE among the arguments, which must be one of NAMES (one string);
 #                             of a name that ends in ! there is no value, and it becomes `yes`; --help prints the script's head
+#   find_program              ends the script where there is no `riverrun`, and makes the folder `work`
 #   find_model                sets `model`, when it is empty, to random weights of `generation` and `shape`, made once in `work`
 #   find_text                 sets `text` to the King James text, made once in `work`
 
@@ -39,9 +40,13 @@ take_options() {
   done
 }
 
-find_model() {
+find_program() {
   [[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
   mkdir -p "$work"
+}
+
+find_model() {
+  find_program
   if [[ -z $model ]]; then
     model=$work/random-$generation-$shape.safetensors
     local sizes=(--shape "$shape")

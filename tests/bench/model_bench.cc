@@ -3,13 +3,13 @@
 //
 //   model_bench BACKEND GENERATION SHAPE [TOKENS [BLOCK]]      (cuda rwkv7 1.5b 32768 8192)
 
-#include <thread>
 #include <unistd.h>
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "core/error.h"
 #include "core/thread_pool.h"

@@ -20,10 +20,9 @@ readonly python=$root/build/peers/venv/bin/python
 minutes=25 threads=2
 take_options "model minutes threads riverrun" "$@"
 [[ -x $python ]] || fail "there is no $python; run tests/bench/compare.sh --prepare --peers rwkv"
-[[ -x $riverrun ]] || fail "there is no program $riverrun; build it: cmake --preset release && cmake --build --preset release"
+find_program
 command -v bible >/dev/null || fail "the program bible is missing (package bible-kjv)"
 
-mkdir -p "$work"
 bible -f john1:1-john21:25 >"$work/john.txt"
 tokenizer=()
 if [[ -z $model ]]; then

@@ -1,4 +1,5 @@
-// What the chunked CUDA kernels are as accurate as: fp32, or operands with the ten bits of TF32 and fp16; and that a cut between chunks changes no bit.
+// What the chunked CUDA kernels are as accurate as: fp32, or operands with the ten bits of TF32 and fp16; and that a cut between
+// chunks changes no bit.
 #include <array>
 
 #include "cuda_emulator/backend.h"
@@ -114,7 +115,7 @@ TEST(CudaChunks, AStateOfAnySizeIsReadAlike) {
   }
 }
 
-// Values of any size that fp16 has, and keys and receptances of 500, at decays that take them to the end of its range.
+// Values of any size that fp16 has, and keys and receptances of hundreds, at decays that take them to the end of its range.
 TEST(CudaChunks, OperandsAtTheEndsOfTheirRangeCostNoMore) {
   for (const auto& [v, k, r] : {std::array{1e-3f, 1.0f, 1.0f}, {1e4f, 1.0f, 1.0f}, {1.0f, 100.0f, 1.0f}, {1.0f, 1.0f, 100.0f}}) {
     auto problem = in_type(DType::bf16, Wkv7Problem(100, 1, 64, Kind::edge, 33));

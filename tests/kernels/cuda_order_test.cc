@@ -33,6 +33,12 @@ std::vector<float> joined(std::vector<float> first, const std::vector<std::vecto
 
 const KernelTable& table() { return cuda_emulator::table(); }
 
+// Of all tokens as one segment with a past.
+std::vector<float> y_and_state(const Wkv7Problem& problem) {
+  const auto result = run_recurrence(table(), problem, {{0, problem.M}}, {problem.state(6)}, 1);
+  return joined(result.y, result.states);
+}
+
 std::vector<Segment> short_segments(Index count) {
   std::vector<Segment> segments;
   Index at = 0;
@@ -65,10 +71,7 @@ TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
     for (const DType operand : {DType::f32, DType::bf16}) {
       const Index M = 16 * 15 + 7;
       const auto problem = in_type(operand, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
-      const auto run = [&] {
-        const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
-        return joined(result.y, result.states);
-      };
+      const auto run = [&] { return y_and_state(problem); };
       const auto expected = run();
       for (const std::size_t most : {99, 163, 227}) {  // KiB: three slots of N = 64, five and six; four of N = 32 and six
         cuda_emulator::set_most_shared(most << 10);
@@ -87,10 +90,7 @@ TEST(CudaOrder, AWarpOfTheChunksMayBeSlow) {
     for (const DType operand : {DType::f32, DType::bf16}) {
       const Index M = 16 * 14 + 7;
       const auto problem = in_type(operand, Wkv7Problem(M, 1, N, Kind::long_memory, 5));
-      const auto run = [&] {
-        const auto result = run_recurrence(table(), problem, {{0, M}}, {problem.state(6)}, 1);
-        return joined(result.y, result.states);
-      };
+      const auto run = [&] { return y_and_state(problem); };
       const auto expected = run();
       for (const std::size_t most : {99, 163, 227}) {
         if (most > 99 && operand != DType::f32) break;  // it has as many slots on every GPU

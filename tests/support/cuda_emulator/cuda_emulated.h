@@ -87,7 +87,6 @@ inline void multiply_f16(float (&d)[4], const std::uint32_t (&a)[4], const std::
   });
 }
 
-
 // Two numbers of fp16 to a register.
 inline std::uint16_t half_of(std::uint32_t pair, unsigned i) { return static_cast<std::uint16_t>(pair >> (16 * i)); }
 template <class Function>

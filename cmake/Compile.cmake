@@ -11,6 +11,13 @@ if(RIVERRUN_SANITIZE)
   target_link_options(riverrun_flags INTERFACE -fsanitize=${RIVERRUN_SANITIZE})
 endif()
 
+# Whether this machine has AVX-512, which decides what is worth compiling or testing once more; true where nobody knows.
+set(newer "unknown")
+if(EXISTS /proc/cpuinfo)
+  file(STRINGS /proc/cpuinfo newer REGEX "^flags.* avx512" LIMIT_COUNT 1)
+endif()
+set(RIVERRUN_CPU_IS_NEWER_THAN_AVX2 "${newer}")
+
 find_package(Threads REQUIRED)
 
 # riverrun_library(name [HOT] [APART] SOURCES a.cc b.cc LINKS riverrun_core ... PACKAGES ZLIB::ZLIB ...)

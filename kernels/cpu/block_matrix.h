@@ -1,5 +1,5 @@
-// BlockMatrix: weights of fp32 and bf16 products on machines without AVX-512. oneDNN leaves weights as they are there, takes the time of
-// 64 rows for one and gives a row other bits in other shapes.
+// BlockMatrix: weights of fp32 and bf16 products on machines without bf16 products in hardware, where oneDNN would keep bf16 weights as
+// fp32, and without AVX-512 take the time of 64 rows for one.
 #pragma once
 
 #include "core/weight_storage.h"

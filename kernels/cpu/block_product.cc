@@ -24,27 +24,32 @@ struct BlockSlab {
   const std::byte* w;  // the block of the first column
   Index blocks;
   DType stored;
-  float* sums;    // [rows, blocks * kBlockRows], scratch
-  float* widened;  // [kDepth, kBlockRows], scratch
+  float* sums;     // [rows, blocks * kBlockRows], scratch
+  float* widened;  // kMostWidened, scratch
   Index columns;
   void* y;  // [rows, columns] of y_type, rows y_stride apart
   Index y_stride;
   DType y_type;
   Epilogue epilogue;
 };
-// Columns of W at once: a block's then are 64 KiB of fp32, and those of a task's rows of x stay in the L2 cache. Loaded and stored in
-// between, a sum stays what it is: the depth changes no bit.
-inline constexpr Index kDepth = 1024;
-inline constexpr Index kGroupRows = 6;  // of x, whose sums with a block stay in AVX2's registers
+inline constexpr Index kGroupRows = 6;  // of x, whose sums with the blocks of a tile stay in registers
+inline constexpr Index kMostWidened = 1024 * 2 * kBlockRows;  // floats
 }  // namespace riverrun::kernels::cpu
 #endif
 
 HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
-using Lanes = hn::CappedTag<float, kBlockRows / 2>;
+using Lanes = hn::CappedTag<float, kBlockRows>;
 using Vector = hn::Vec<Lanes>;
 constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a column of a block
+
+// Blocks that the sums of kGroupRows rows have registers for: AVX-512 has 32, of a whole column each, AVX2 half of them of half a column.
+constexpr Index kGroupBlocks = kVectors == 1 ? 4 : 1;
+// Columns of W at once: those of a tile's blocks and of a task's rows of x then are 320 KiB of the L2 cache with AVX-512, where two
+// threads may share one, and 448 KiB elsewhere. Loaded and stored in between, a sum stays what it is: the depth changes no bit.
+constexpr Index kDepth = kVectors == 1 ? 512 : 1024;
+static_assert(kDepth * kGroupBlocks * kBlockRows <= kMostWidened);
 
 // Elements of a column of a block, of either type.
 template <class W>
@@ -54,17 +59,24 @@ HWY_INLINE void load_column(const float* w, Vector (&v)[kVectors]) {
   unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { v[i] = hn::LoadU(Lanes(), w + i * hn::MaxLanes(Lanes())); });
 }
 HWY_INLINE void load_column(const std::uint32_t* pairs_of_bf16, Vector (&v)[kVectors]) {
-  const hn::RebindToUnsigned<Lanes> du;
+  const hn::CappedTag<std::uint32_t, kBlockRows / 2> du;
+  const auto lower = [](auto pairs) RIVERRUN_INLINE { return hn::ShiftLeft<16>(pairs); };
+  const auto upper = [&](auto pairs) RIVERRUN_INLINE { return hn::And(pairs, hn::Set(du, 0xffff0000u)); };
+#if HWY_MAX_BYTES == 64
+  const auto pairs = hn::LoadU(du, pairs_of_bf16);
+  v[0] = hn::BitCast(Lanes(), hn::Combine(hn::RebindToUnsigned<Lanes>(), upper(pairs), lower(pairs)));
+#else
   unrolled<kVectors / 2>([&](auto i) RIVERRUN_INLINE {
     const auto pairs = hn::LoadU(du, pairs_of_bf16 + i * hn::MaxLanes(Lanes()));
-    v[i] = hn::BitCast(Lanes(), hn::ShiftLeft<16>(pairs));
-    v[i + kVectors / 2] = hn::BitCast(Lanes(), hn::And(pairs, hn::Set(du, 0xffff0000u)));
+    v[i] = hn::BitCast(Lanes(), lower(pairs));
+    v[i + kVectors / 2] = hn::BitCast(Lanes(), upper(pairs));
   });
+#endif
 }
 
-// sums [kRows, kBlocks * kBlockRows] += x w over `depth` columns of W. The sums stay in registers. A tile of one block has rows enough
-// to compute for as long as a block takes to come from memory: meanwhile it has the one at `next` come.
-template <Index kRows, Index kBlocks, class W>
+// sums [kRows, kBlocks * kBlockRows] += x w over `depth` columns of W. The sums stay in registers. With kFetch the blocks at `next` come
+// into the cache meanwhile.
+template <Index kRows, Index kBlocks, bool kFetch, class W>
 HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W* w, Index block_size, const W* next, float* sums,
                            Index sums_stride) {
   constexpr Index kLanes = hn::MaxLanes(Lanes());
@@ -78,8 +90,8 @@ HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W*
   };
   each([](Vector& v, const float* at) RIVERRUN_INLINE { v = hn::LoadU(Lanes(), at); });
   for (Index k = 0; k < depth; ++k) {
-    if constexpr (kBlocks == 1) __builtin_prefetch(next + k * kColumn<W>);
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
+      if constexpr (kFetch) __builtin_prefetch(next + b * block_size + k * kColumn<W>);
       Vector weights[kVectors];
       load_column(w + b * block_size + k * kColumn<W>, weights);
       unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
@@ -91,41 +103,49 @@ HWY_NOINLINE void add_tile(const float* x, Index x_stride, Index depth, const W*
   each([](const Vector& v, float* at) RIVERRUN_INLINE { hn::StoreU(v, Lanes(), at); });
 }
 
-// What a tile of that many rows has: sums enough to keep the multipliers busy, and no more than there are registers for. `last`: the
-// last block of all.
-template <class W>
-void add_rows(Index rows, const float* x, Index x_stride, Index depth, const W* w, Index block_size, Index blocks, const W* last,
-              float* sums, Index sums_stride) {
-  const auto by = [&](auto kRows, auto kBlocks) RIVERRUN_INLINE {
-    Index b = 0;
-    for (; b + kBlocks <= blocks; b += kBlocks) {
-      const W* const at = w + b * block_size;
-      const W* const next = last - at > kBlocks * block_size ? at + kBlocks * block_size : last;
-      add_tile<kRows, kBlocks>(x, x_stride, depth, at, block_size, next, sums + b * kBlockRows, sums_stride);
+// kRows rows times `blocks` blocks, kBlocks at a time. The next ones, of `fetchable` blocks from w on, are fetched where the rows compute for
+// about as long as that takes.
+template <Index kRows, Index kBlocks, class W>
+void add_rows(const float* x, Index x_stride, Index depth, const W* w, Index block_size, Index blocks, Index fetchable, float* sums,
+              Index sums_stride) {
+  const auto tile = [&](Index b, auto kCount) RIVERRUN_INLINE {
+    const Index next = std::min(b + kCount, fetchable - kCount);
+    const auto add = [&](auto kFetch) RIVERRUN_INLINE {
+      add_tile<kRows, kCount, kFetch>(x, x_stride, depth, w + b * block_size, block_size, w + (kFetch ? next : b) * block_size, sums + b * kBlockRows,
+                                      sums_stride);
+    };
+    if constexpr (kRows > 2) {
+      if (next > b) return add(std::true_type());
     }
-    for (; b < blocks; ++b) add_tile<kRows, 1>(x, x_stride, depth, w + b * block_size, block_size, last, sums + b * kBlockRows, sums_stride);
+    add(std::false_type());
   };
-  using std::integral_constant;
-  switch (rows) {
-    case 1: return by(integral_constant<Index, 1>(), integral_constant<Index, 4>());
-    case 2: return by(integral_constant<Index, 2>(), integral_constant<Index, 2>());
-    case 3: return by(integral_constant<Index, 3>(), integral_constant<Index, 1>());
-    case 4: return by(integral_constant<Index, 4>(), integral_constant<Index, 1>());
-    case 5: return by(integral_constant<Index, 5>(), integral_constant<Index, 1>());
-    default: return by(integral_constant<Index, 6>(), integral_constant<Index, 1>());
-  }
+  Index b = 0;
+  for (; b + kBlocks <= blocks; b += kBlocks) tile(b, std::integral_constant<Index, kBlocks>());
+  for (; b < blocks; ++b) tile(b, std::integral_constant<Index, 1>());
 }
 
-// Rows in groups of nearly the same size; a block stays in cache for all of them.
+// Rows in groups of nearly the same size; the blocks of a tile stay in cache for all of them. A tile has sums enough to keep the multipliers
+// busy, and no more than there are registers for.
 template <class W>
-void add_groups(const BlockSlab& slab, Index k, Index depth, const W* w, Index block_size, Index first_block, Index blocks) {
+void add_groups(const BlockSlab& slab, Index k, Index depth, const W* w, Index block_size, Index first_block, Index blocks, bool from_memory) {
   const Index groups = (slab.rows + kGroupRows - 1) / kGroupRows, stride = slab.blocks * kBlockRows;
-  const Index at_once = groups == 1 ? blocks : 1;
-  for (Index b = 0; b < blocks; b += at_once) {
+  const Index most_at_once = groups == 1 ? blocks : kGroupBlocks;
+  for (Index b = 0; b < blocks; b += most_at_once) {
+    const Index at_once = std::min(most_at_once, blocks - b);
     for (Index group = 0; group < groups; ++group) {
       const Index m = slab.rows * group / groups, rows = slab.rows * (group + 1) / groups - m;
-      add_rows(rows, slab.x + m * slab.x_stride + k, slab.x_stride, depth, w + b * block_size, block_size, at_once, w + (blocks - 1) * block_size,
-               slab.sums + m * stride + (first_block + b) * kBlockRows, stride);
+      const float* const x = slab.x + m * slab.x_stride + k;
+      float* const sums = slab.sums + m * stride + (first_block + b) * kBlockRows;
+      const Index fetchable = from_memory && group == 0 ? blocks - b : 0;
+      const auto by = [&](auto add) { add(x, slab.x_stride, depth, w + b * block_size, block_size, at_once, fetchable, sums, stride); };
+      switch (rows) {
+        case 1: by(add_rows<1, 4, W>); break;
+        case 2: by(add_rows<2, std::max<Index>(2, kGroupBlocks), W>); break;
+        case 3: by(add_rows<3, kGroupBlocks, W>); break;
+        case 4: by(add_rows<4, kGroupBlocks, W>); break;
+        case 5: by(add_rows<5, kGroupBlocks, W>); break;
+        default: by(add_rows<6, kGroupBlocks, W>);
+      }
     }
   }
 }
@@ -138,26 +158,30 @@ void widen(const std::uint32_t* w, Index depth, float* to) {
   }
 }
 
-void add_slab(const BlockSlab& slab) {
+template <class W>
+void add_columns(const BlockSlab& slab, Index k, Index depth) {
   constexpr Index kLeastWidened = 18;  // rows that use a weight, for it to be worth a store and a load
+  const auto* const w = reinterpret_cast<const W*>(slab.w) + k * kColumn<W>;
+  const Index size = slab.k * kColumn<W>;
+  if constexpr (!std::is_same_v<W, float>) {
+    if (slab.rows >= kLeastWidened) {
+      for (Index b = 0; b < slab.blocks; b += kGroupBlocks) {
+        const Index blocks = std::min(kGroupBlocks, slab.blocks - b), widened_size = depth * kBlockRows;
+        for (Index i = 0; i < blocks; ++i) widen(w + (b + i) * size, depth, slab.widened + i * widened_size);
+        add_groups(slab, k, depth, slab.widened, widened_size, b, blocks, false);
+      }
+      return;
+    }
+  }
+  add_groups(slab, k, depth, w, size, 0, slab.blocks, true);
+}
+
+void add_slab(const BlockSlab& slab) {
   std::fill_n(slab.sums, slab.rows * slab.blocks * kBlockRows, 0.0f);
   for (Index k = 0; k < slab.k; k += kDepth) {
     const Index depth = std::min(kDepth, slab.k - k);
-    if (slab.stored == DType::f32) {
-      const auto* w = reinterpret_cast<const float*>(slab.w) + k * kColumn<float>;
-      add_groups(slab, k, depth, w, slab.k * kColumn<float>, 0, slab.blocks);
-      continue;
-    }
-    using Pairs = std::uint32_t;
-    const auto* w = reinterpret_cast<const Pairs*>(slab.w) + k * kColumn<Pairs>;
-    if (slab.rows < kLeastWidened) {
-      add_groups(slab, k, depth, w, slab.k * kColumn<Pairs>, 0, slab.blocks);
-      continue;
-    }
-    for (Index b = 0; b < slab.blocks; ++b) {
-      widen(w + b * slab.k * kColumn<Pairs>, depth, slab.widened);
-      add_groups(slab, k, depth, slab.widened, depth * kColumn<float>, b, 1);
-    }
+    if (slab.stored == DType::f32) add_columns<float>(slab, k, depth);
+    else add_columns<std::uint32_t>(slab, k, depth);
   }
 }
 
@@ -211,7 +235,7 @@ HWY_EXPORT(multiply_slab);
 HWY_EXPORT(multiply_slab_and_add);
 HWY_EXPORT(widen_rows);
 
-constexpr Index kMostPanelRows = 96;  // kDepth columns of them are 384 KiB
+constexpr Index kMostPanelRows = 96;
 constexpr Index kMostBlocks = 16, kLeastBlocks = 4;
 
 // Blocks of W in a task: few enough for every thread to have two tasks.
@@ -231,11 +255,11 @@ void block_product(const BlockMatrix& w, const MatmulArgs& args, Index x_stride,
     const Index panel = task % panels, first = task / panels * blocks;
     const Index row = groups * panel / panels * kGroupRows, rows = std::min(args.M, groups * (panel + 1) / panels * kGroupRows) - row;
     const Index count = std::min(blocks, w.blocks() - first), column = first * kBlockRows;
-    constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows, kColumns = kDepth * kBlockRows;
+    constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows;
     const bool narrow = w.type() == DType::bf16;
-    float* const sums = grown<float>(scratch, kMostSums + kColumns + (narrow ? rows * w.cols() : 0));
+    float* const sums = grown<float>(scratch, kMostSums + kMostWidened + (narrow ? rows * w.cols() : 0));
     const auto* const from = static_cast<const std::byte*>(args.x) + row * x_stride * size_of(w.type());
-    float* const wide = sums + kMostSums + kColumns;
+    float* const wide = sums + kMostSums + kMostWidened;
     if (narrow) HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride, rows, w.cols(), wide);
     const BlockSlab slab = {rows, w.cols(), narrow ? wide : reinterpret_cast<const float*>(from), narrow ? w.cols() : x_stride,
               w.block(first), count, w.stored(), sums, sums + kMostSums, std::min(count * kBlockRows, N - column),

@@ -169,9 +169,9 @@ void check_runtime() {
 
 }  // namespace
 
-bool gemm_exists(DType type) {
-  if (type == DType::i8 && !has_isa(dnnl::cpu_isa::avx512_core_vnni)) return false;  // others may saturate in 16 bits
-  if (type != DType::f32 && type != DType::bf16 && type != DType::i8) return false;
+bool gemm_is_fast(DType type) {
+  RR_CHECK(type == DType::bf16 || type == DType::i8, "no such product: ", name_of(type));
+  if (!has_isa(type == DType::i8 ? dnnl::cpu_isa::avx512_core_vnni : dnnl::cpu_isa::avx512_core_bf16)) return false;
   try {
     return describe({kReferenceRows, 64, 64, type, sum_type(type), PostOp::none},
                     dnnl::memory::desc({64, 64}, dnnl_type(type), dnnl::memory::format_tag::any))
@@ -181,12 +181,6 @@ bool gemm_exists(DType type) {
     return false;
   }
 }
-
-bool gemm_is_fast(DType type) {
-  return type == DType::i8 ? gemm_exists(type) : type == DType::bf16 && has_isa(dnnl::cpu_isa::avx512_core_bf16);
-}
-
-bool gemm_packs() { return has_isa(dnnl::cpu_isa::avx512_core); }
 
 const Gemm& find_gemm(const GemmShape& shape) {
   static std::mutex mutex;

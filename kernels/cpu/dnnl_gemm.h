@@ -29,11 +29,9 @@ class Gemm {
   virtual void run(const void* x, const void* w, void* y) const = 0;
 };
 
-// Whether oneDNN multiplies operands of that type on this machine, and whether in hardware; i8: exactly.
-bool gemm_exists(DType type);
+// Whether oneDNN multiplies operands of that type, bf16 or i8, in hardware on this machine; i8 exactly: without VNNI sums may saturate in
+// 16 bits.
 bool gemm_is_fast(DType type);
-// Whether oneDNN lays out floating-point weights anew for its products; else BlockMatrix takes them.
-bool gemm_packs();
 
 // The product of that shape, made once per process.
 const Gemm& find_gemm(const GemmShape& shape);

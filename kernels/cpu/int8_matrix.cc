@@ -18,10 +18,7 @@ namespace {
 
 constexpr Index kTestRows = 64;
 
-bool by_onednn() {
-  static const bool kByOnednn = gemm_exists(DType::i8);
-  return kByOnednn;
-}
+bool by_onednn() { return multiplies_fast(DType::i8); }
 
 PackedLayout layout_of(Index rows, Index cols) {
   PackedLayout layout = {ceil_div(rows, kInt8Block) * int8_block_bytes(cols), kInt8Block, int8_block_bytes(cols), "blocks of pairs"};

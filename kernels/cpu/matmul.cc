@@ -49,18 +49,18 @@ void check(const MatmulArgs& args, const PackedMatrix& w, Index x_stride) {
 
 }  // namespace
 
-bool multiplies(DType operand) {
-  static const bool kBf16 = !gemm_packs() || gemm_exists(DType::bf16);
-  return operand == DType::f32 || (operand == DType::bf16 && kBf16) || operand == DType::i8;
-}
+bool multiplies(DType operand) { return operand == DType::f32 || operand == DType::bf16 || operand == DType::i8; }
 
-bool multiplies_fast(DType operand) { return multiplies(operand) && gemm_is_fast(operand); }
+bool multiplies_fast(DType operand) {
+  static const bool kBf16 = gemm_is_fast(DType::bf16), kInt8 = gemm_is_fast(DType::i8);
+  return (operand == DType::bf16 && kBf16) || (operand == DType::i8 && kInt8);
+}
 
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream) {
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
   RR_CHECK_INPUT(operand != DType::i8 && multiplies(operand), "this CPU cannot multiply ", name_of(operand),
-                 " matrices; use --precision ", multiplies(DType::bf16) ? "bf16 or fp32" : "fp32");
-  if (!gemm_packs()) return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
+                 " matrices; use --precision bf16 or fp32");
+  if (!multiplies_fast(DType::bf16)) return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
   auto packed = std::make_unique<CpuMatrix>(source, operand, *stream.pool);
   check_row_identity(*packed, *stream.pool);
   return packed;

@@ -44,8 +44,14 @@ HWY_INLINE void with_lanes(Index size, Body&& body) {
   body(hn::CappedTag<float, 1>());
 }
 
-// body(0), body(1), ..., the numbers as types: arrays of vectors that are indexed by them stay in registers, which those of a loop that
-// the compiler unrolls late do not.
+// body(0), body(1), ...: arrays of vectors that are indexed by numbers that are types stay in registers, which those of a loop that the
+// compiler unrolls late do not. Without vectors there is nothing to gain, and much to compile.
+#if HWY_TARGET == HWY_SCALAR
+template <Index kCount, class Body>
+HWY_INLINE void unrolled(Body&& body) {
+  for (Index i = 0; i < kCount; ++i) body(i);
+}
+#else
 template <class Body, Index... kNumbers>
 HWY_INLINE void call_with(Body&& body, std::integer_sequence<Index, kNumbers...>) {
   (body(std::integral_constant<Index, kNumbers>()), ...);
@@ -54,6 +60,7 @@ template <Index kCount, class Body>
 HWY_INLINE void unrolled(Body&& body) {
   call_with(body, std::make_integer_sequence<Index, kCount>());
 }
+#endif
 #ifndef RIVERRUN_INLINE
 #define RIVERRUN_INLINE __attribute__((always_inline))  // of a lambda
 #endif

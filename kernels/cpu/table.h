@@ -1,4 +1,4 @@
-// The CPU backend: oneDNN for matrix products where there is AVX-512, Google Highway for everything else. The best instruction set
+// The CPU backend: oneDNN for matrix products where there is AVX512-BF16, Google Highway for everything else. The best instruction set
 // of the machine is picked at run time.
 #pragma once
 

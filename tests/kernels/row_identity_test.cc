@@ -124,7 +124,7 @@ TEST_P(RowIdentityTest, FixedPanelsKeepTheContractToo) {
   }
 }
 
-// Without AVX-512 weights keep the size they have in the checkpoint, but for what fills up the last block.
+// Without bf16 products weights keep the size they have in the checkpoint, but for what fills up the last block.
 TEST(BlockMatrixTest, KeepsBf16WeightsInHalfTheMemory) {
   const auto& table = find_backend("cpu");
   Threads two(2);
@@ -132,9 +132,42 @@ TEST(BlockMatrixTest, KeepsBf16WeightsInHalfTheMemory) {
   const std::vector<std::uint16_t> narrow(100 * 70, float_to_bf16(0.5f));
   const auto of_wide = table.pack_matrix({wide.data(), DType::f32, 100, 70, 70, 1}, DType::f32, two);
   const auto of_narrow = table.pack_matrix({narrow.data(), DType::bf16, 100, 70, 70, 1}, DType::f32, two);
-  if (dynamic_cast<cpu::BlockMatrix*>(of_wide.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies fp32 here";
+  if (dynamic_cast<cpu::BlockMatrix*>(of_wide.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
   EXPECT_EQ(of_wide->bytes(), 112 * 70 * 4);
   EXPECT_EQ(of_narrow->bytes(), 112 * 70 * 2);
+}
+
+// Whatever tile it falls into, and so on every machine with fused multiply-adds.
+TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
+#if defined(__x86_64__)
+  if (!__builtin_cpu_supports("fma")) GTEST_SKIP() << "no fused multiply-add";
+#endif
+  const auto& table = find_backend("cpu");
+  Threads two(2);
+  constexpr Index N = 150, K = 1100, kRows = 97;  // more columns than are multiplied at once
+  Random random(1);
+  const auto x = random.normals(kRows * K), w = random.normals(N * K);
+  std::vector<std::uint16_t> narrow(N * K);
+  std::transform(w.begin(), w.end(), narrow.begin(), float_to_bf16);
+  std::vector<float> widened(N * K);
+  std::transform(narrow.begin(), narrow.end(), widened.begin(), bf16_to_float);
+  const auto of_wide = table.pack_matrix({w.data(), DType::f32, N, K, K, 1}, DType::f32, two);
+  const auto of_narrow = table.pack_matrix({narrow.data(), DType::bf16, N, K, K, 1}, DType::f32, two);
+  if (dynamic_cast<cpu::BlockMatrix*>(of_wide.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
+  for (const auto& [packed, values] : {std::pair(of_wide.get(), &w), {of_narrow.get(), &widened}}) {
+    std::vector<float> expected(kRows * N);
+    for (Index m = 0; m < kRows; ++m) {
+      for (Index n = 0; n < N; ++n) {
+        float& sum = expected[m * N + n];
+        for (Index k = 0; k < K; ++k) sum = std::fma(x[m * K + k], (*values)[n * K + k], sum);
+      }
+    }
+    for (const Index M : {1, 2, 3, 4, 5, 6, 7, 13, 17, 18, 19, 31, 96, 97}) {
+      std::vector<float> y(M * N, std::numeric_limits<float>::quiet_NaN());
+      table.matmul({M, x.data(), packed, y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, two);
+      EXPECT_TRUE(same_bits(y, {expected.begin(), expected.begin() + M * N})) << M << " rows, weights of " << packed->bytes() << " bytes";
+    }
+  }
 }
 
 // A machine that breaks the contract breaks it in most shapes: one line says so, whatever the number of matrices.

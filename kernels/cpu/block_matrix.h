@@ -10,6 +10,8 @@ namespace riverrun::kernels::cpu {
 // Rows of W in a block. A block lies as [k][row of the block], the last one filled up with zeros: what a tile of products needs is one
 // stream of memory. Of bf16, rows n and n + 8 are the lower and upper half of 32 bits, each of which becomes an fp32 by one operation.
 inline constexpr Index kBlockRows = 16;
+// Rows of x in a tile of products, at most.
+inline constexpr Index kTileRows = 6;
 
 class BlockMatrix final : public PackedMatrix {
  public:

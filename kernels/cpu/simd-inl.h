@@ -46,7 +46,7 @@ HWY_INLINE void with_lanes(Index size, Body&& body) {
 
 // body(0), body(1), ...: arrays of vectors that are indexed by numbers that are types stay in registers, which those of a loop that the
 // compiler unrolls late do not. Without vectors there is nothing to gain, and much to compile.
-#if HWY_TARGET == HWY_SCALAR
+#if HWY_TARGET == HWY_SCALAR || HWY_TARGET == HWY_EMU128
 template <Index kCount, class Body>
 HWY_INLINE void unrolled(Body&& body) {
   for (Index i = 0; i < kCount; ++i) body(i);

@@ -1,0 +1,155 @@
+// Tiles of products with a BlockMatrix: a few rows times a few blocks, whose sums stay in registers.
+
+// Included once per target: no plain include guard (see hwy/foreach_target.h).
+#if defined(RIVERRUN_KERNELS_CPU_BLOCK_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef RIVERRUN_KERNELS_CPU_BLOCK_TILE_INL_H_
+#undef RIVERRUN_KERNELS_CPU_BLOCK_TILE_INL_H_
+#else
+#define RIVERRUN_KERNELS_CPU_BLOCK_TILE_INL_H_
+#endif
+
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "kernels/cpu/block_matrix.h"
+#include "kernels/cpu/simd-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace riverrun::kernels::cpu::HWY_NAMESPACE {
+
+#if HWY_MAX_BYTES == 64
+// Where each byte of a column of fp32 is in a register with 8 pairs of bf16 in either half: as TableLookupBytesOr0 takes it, by 16 bytes.
+constexpr std::array<std::uint8_t, 64> kHalvesOfPairs = [] {
+  std::array<std::uint8_t, 64> from = {};
+  for (std::size_t i = 0; i < 64; i += 4) {
+    const std::size_t bf16 = i % 16 + (i < 32 ? 0 : 2);
+    from[i] = from[i + 1] = 0x80;  // none
+    from[i + 2] = static_cast<std::uint8_t>(bf16), from[i + 3] = static_cast<std::uint8_t>(bf16 + 1);
+  }
+  return from;
+}();
+#endif
+
+using Lanes = hn::CappedTag<float, kBlockRows>;
+using Vector = hn::Vec<Lanes>;
+constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a column of a block
+
+// Blocks that the sums of kTileRows rows have registers for: AVX-512 has 32, of a whole column each, AVX2 half of them of half a column.
+constexpr Index kTileBlocks = kVectors == 1 ? 4 : 1;
+constexpr Index kFewRows = 2;  // wait for the memory, whose streams the processor foresees
+
+// Elements of a column of a block: of fp32, or pairs of bf16.
+using Pairs = std::uint32_t;
+template <class W>
+constexpr Index kColumn = std::is_same_v<W, float> ? kBlockRows : kBlockRows / 2;
+
+HWY_INLINE void load_column(const float* w, Vector (&v)[kVectors]) {
+  unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { v[i] = hn::LoadU(Lanes(), w + i * hn::MaxLanes(Lanes())); });
+}
+HWY_INLINE void load_column(const Pairs* w, Vector (&v)[kVectors]) {
+#if HWY_MAX_BYTES == 64
+  // All pairs in both halves of the register, without a shuffle; then their lower bf16 in one half and their upper ones in the other.
+  const hn::CappedTag<std::uint8_t, 64> bytes;
+  const decltype(hn::Zero(bytes)) pairs{_mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)))};
+  v[0] = hn::BitCast(Lanes(), hn::TableLookupBytesOr0(pairs, hn::LoadU(bytes, kHalvesOfPairs.data())));
+#else
+  const hn::RebindToUnsigned<Lanes> du;
+  unrolled<kVectors / 2>([&](auto i) RIVERRUN_INLINE {
+    const auto pairs = hn::LoadU(du, w + i * hn::MaxLanes(Lanes()));
+    v[i] = hn::BitCast(Lanes(), hn::ShiftLeft<16>(pairs));
+    v[i + kVectors / 2] = hn::BitCast(Lanes(), hn::And(pairs, hn::Set(du, 0xffff0000u)));
+  });
+#endif
+}
+
+// With AVX-512 a tile's blocks do not fit into the L1 cache, and those of the next one would only push them out of it: into L2, as
+// __builtin_prefetch counts.
+constexpr int kFetchInto = kVectors == 1 ? 2 : 3;
+
+// What is to come from memory while a tile is multiplied: so many blocks from `at` on, of which a column has column_bytes.
+struct Fetch {
+  const std::byte* at = nullptr;
+  Index blocks = 0, block_bytes = 0, column_bytes = 0;
+};
+
+// A part of a product: x [rows, depth], rows x_stride apart, times `blocks` blocks of W, block_size elements apart, is added to sums.
+template <class W>
+struct Part {
+  const float* x;
+  Index x_stride, depth;
+  const W* w;
+  Index block_size, blocks;
+  float* sums;  // rows sums_stride apart
+  Index sums_stride;
+};
+
+// kRows rows times kBlocks blocks, whose sums stay in registers. Meanwhile kFetch blocks come from memory.
+template <Index kRows, Index kBlocks, Index kFetch, class W>
+HWY_NOINLINE void add_tile(const Part<W>& part, const Fetch& fetch) {
+  constexpr Index kLanes = hn::MaxLanes(Lanes());
+  const float* const x = part.x;
+  const Index x_stride = part.x_stride, block_size = part.block_size;
+  Vector sum[kRows][kBlocks][kVectors];
+  const auto each = [&](auto body) RIVERRUN_INLINE {
+    unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+      unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
+        unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { body(sum[r][b][i], part.sums + r * part.sums_stride + b * kBlockRows + i * kLanes); });
+      });
+    });
+  };
+  each([](Vector& v, const float* at) RIVERRUN_INLINE { v = hn::LoadU(Lanes(), at); });
+  const W* w = part.w;
+  const std::byte* next = fetch.at;
+  for (Index k = 0; k < part.depth; ++k, w += kColumn<W>) {
+    unrolled<kFetch>([&](auto b) RIVERRUN_INLINE { __builtin_prefetch(next + b * fetch.block_bytes, 0, kFetchInto); });
+    if constexpr (kFetch > 0) next += fetch.column_bytes;
+    unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
+      Vector weights[kVectors];
+      load_column(w + b * block_size, weights);
+      unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
+        const auto factor = hn::Set(Lanes(), x[r * x_stride + k]);
+        unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i] = hn::MulAdd(factor, weights[i], sum[r][b][i]); });
+      });
+    });
+  }
+  each([](const Vector& v, float* at) RIVERRUN_INLINE { hn::StoreU(v, Lanes(), at); });
+}
+
+// kRows rows times up to kBlocks blocks; fewer in tiles that are half as wide.
+template <Index kRows, Index kBlocks, class W>
+void add_rows(const Part<W>& part, const Fetch& fetch) {
+  if (part.blocks == kBlocks) {
+    if constexpr (kRows > kFewRows && kBlocks == kTileBlocks) {
+      if (fetch.blocks == kBlocks) return add_tile<kRows, kBlocks, kBlocks>(part, fetch);
+      if (fetch.blocks > 0) return add_tile<kRows, kBlocks, 1>(part, fetch);
+    }
+    add_tile<kRows, kBlocks, 0>(part, fetch);
+  } else if constexpr (kBlocks > 1) {
+    constexpr Index kHalf = kBlocks / 2;
+    for (Index b = 0; b < part.blocks; b += kHalf) {
+      Part<W> half = part;
+      half.w += b * part.block_size, half.sums += b * kBlockRows, half.blocks = std::min(kHalf, part.blocks - b);
+      add_rows<kRows, kHalf>(half, fetch);
+    }
+  }
+}
+
+// Blocks of a tile: sums enough to keep the multipliers busy, and no more than there are registers for.
+constexpr Index tile_blocks(Index rows) { return std::max<Index>(rows == 1 ? 4 : rows == 2 ? 2 : 1, kTileBlocks); }
+
+// `blocks` blocks of `depth` columns, block_size elements apart, as fp32.
+inline void widen(const Pairs* w, Index block_size, Index blocks, Index depth, float* to) {
+  for (Index b = 0; b < blocks; ++b) {
+    for (Index k = 0; k < depth; ++k, to += kBlockRows) {
+      Vector column[kVectors];
+      load_column(w + b * block_size + k * kColumn<Pairs>, column);
+      unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { hn::StoreU(column[i], Lanes(), to + i * hn::MaxLanes(Lanes())); });
+    }
+  }
+}
+
+}  // namespace riverrun::kernels::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // per target

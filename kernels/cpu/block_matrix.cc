@@ -14,12 +14,13 @@ namespace riverrun::kernels::cpu {
 namespace {
 
 // W [count, cols], dense, to a block.
-void fill_block(const float* w, Index count, Index cols, float* block) {
+template <class W>
+void fill_block(const W* w, Index count, Index cols, W* block) {
   for (Index n = 0; n < kBlockRows; ++n) {
-    for (Index k = 0; k < cols; ++k) block[k * kBlockRows + n] = n < count ? w[n * cols + k] : 0.0f;
+    for (Index k = 0; k < cols; ++k) block[k * kBlockRows + n] = n < count ? w[n * cols + k] : W{0};
   }
 }
-void fill_block(const std::uint16_t* w, Index count, Index cols, std::uint32_t* block) {
+void fill_block_of_pairs(const std::uint16_t* w, Index count, Index cols, std::uint32_t* block) {
   constexpr Index kPairs = kBlockRows / 2;
   const auto bits = [&](Index n, Index k) { return n < count ? std::uint32_t{w[n * cols + k]} : 0u; };
   for (Index n = 0; n < kPairs; ++n) {
@@ -33,7 +34,7 @@ BlockMatrix::BlockMatrix(const MatrixSource& source, DType operand, ThreadPool& 
     : rows_(source.rows),
       cols_(source.cols),
       type_(operand),
-      stored_(source.type == DType::bf16 || operand == DType::bf16 ? DType::bf16 : DType::f32),
+      stored_(operand == DType::bf16 ? operand : source.type),
       data_(source.storage->take(blocks() * block_bytes(), concat("cpu ", name_of(type_), " ", rows_, " x ", cols_, " as ", name_of(stored_), " in blocks of ",
                                                                   kBlockRows))) {
   if (!source.storage->filled()) pack(source, pool);
@@ -47,7 +48,9 @@ void BlockMatrix::pack(const MatrixSource& source, ThreadPool& pool) {
     gather_rows(source, first, count, stored_, dense);
     std::byte* const to = data_.data() + at * block_bytes();
     if (stored_ == DType::bf16) {
-      fill_block(reinterpret_cast<const std::uint16_t*>(dense), count, cols_, reinterpret_cast<std::uint32_t*>(to));
+      fill_block_of_pairs(reinterpret_cast<const std::uint16_t*>(dense), count, cols_, reinterpret_cast<std::uint32_t*>(to));
+    } else if (stored_ == DType::f16) {
+      fill_block(reinterpret_cast<const std::uint16_t*>(dense), count, cols_, reinterpret_cast<std::uint16_t*>(to));
     } else {
       fill_block(reinterpret_cast<const float*>(dense), count, cols_, reinterpret_cast<float*>(to));
     }

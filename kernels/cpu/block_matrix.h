@@ -22,8 +22,7 @@ class BlockMatrix final : public PackedMatrix {
   DType type() const override { return type_; }
   Index bytes() const override { return data_.bytes(); }
 
-  // bf16 weights stay so in memory and become fp32, which is exact, where they are multiplied; others are kept as fp32, unless the operands
-  // are bf16.
+  // Weights of 16 bits stay so in memory and become fp32, which is exact, where they are multiplied; for bf16 operands all are bf16.
   DType stored() const { return stored_; }
   Index blocks() const { return (rows_ + kBlockRows - 1) / kBlockRows; }
   Index block_bytes() const { return kBlockRows * cols_ * size_of(stored_); }

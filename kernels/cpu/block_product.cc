@@ -75,7 +75,7 @@ void add_groups(const BlockSlab& slab, Part<W> part, const Fetch& next) {
 
 template <class W>
 void add_columns(const BlockSlab& slab, Index k, Index depth) {
-  constexpr Index kLeastWidened = 18;  // rows that use a weight, for it to be worth a store and a load
+  constexpr Index kLeastWidened = std::is_same_v<W, F16> ? 7 : 18;  // rows that use a weight, for it to be worth a store and a load
   const bool widens = !std::is_same_v<W, float> && slab.rows >= kLeastWidened;
   const Index tile = slab.rows <= kTileRows ? tile_blocks(slab.rows) : kTileBlocks, stride = slab.blocks * kBlockRows;
   const Index size = slab.k * kColumn<W>;
@@ -107,7 +107,8 @@ void add_slab(const BlockSlab& slab) {
   for (Index k = 0; k < slab.k; k += most) {
     const Index depth = std::min(most, slab.k - k);
     if (slab.stored == DType::f32) add_columns<float>(slab, k, depth);
-    else add_columns<Pairs>(slab, k, depth);
+    else if (slab.stored == DType::bf16) add_columns<Pairs>(slab, k, depth);
+    else add_columns<F16>(slab, k, depth);
   }
 }
 

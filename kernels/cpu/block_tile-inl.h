@@ -39,13 +39,19 @@ constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a c
 constexpr Index kTileBlocks = kVectors == 1 ? 4 : 1;
 constexpr Index kFewRows = 2;  // wait for the memory, whose streams the processor foresees
 
-// Elements of a column of a block: of fp32, or pairs of bf16.
+// Elements of a column of a block: of fp32 or fp16, or pairs of bf16.
 using Pairs = std::uint32_t;
 template <class W>
-constexpr Index kColumn = std::is_same_v<W, float> ? kBlockRows : kBlockRows / 2;
+constexpr Index kColumn = std::is_same_v<W, Pairs> ? kBlockRows / 2 : kBlockRows;
 
 HWY_INLINE void load_column(const float* w, Vector (&v)[kVectors]) {
   unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { v[i] = hn::LoadU(Lanes(), w + i * hn::MaxLanes(Lanes())); });
+}
+HWY_INLINE void load_column(const F16* w, Vector (&v)[kVectors]) {
+  const hn::Rebind<hwy::float16_t, Lanes> d16;
+  unrolled<kVectors>([&](auto i) RIVERRUN_INLINE {
+    v[i] = hn::PromoteTo(Lanes(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(w) + i * hn::MaxLanes(Lanes())));
+  });
 }
 HWY_INLINE void load_column(const Pairs* w, Vector (&v)[kVectors]) {
 #if HWY_MAX_BYTES == 64
@@ -139,11 +145,12 @@ void add_rows(const Part<W>& part, const Fetch& fetch) {
 constexpr Index tile_blocks(Index rows) { return std::max<Index>(rows == 1 ? 4 : rows == 2 ? 2 : 1, kTileBlocks); }
 
 // `blocks` blocks of `depth` columns, block_size elements apart, as fp32.
-inline void widen(const Pairs* w, Index block_size, Index blocks, Index depth, float* to) {
+template <class W>
+void widen(const W* w, Index block_size, Index blocks, Index depth, float* to) {
   for (Index b = 0; b < blocks; ++b) {
     for (Index k = 0; k < depth; ++k, to += kBlockRows) {
       Vector column[kVectors];
-      load_column(w + b * block_size + k * kColumn<Pairs>, column);
+      load_column(w + b * block_size + k * kColumn<W>, column);
       unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { hn::StoreU(column[i], Lanes(), to + i * hn::MaxLanes(Lanes())); });
     }
   }

@@ -83,9 +83,13 @@ void gather_as(const MatrixSource& source, Index first, Index count, To* dense) 
 
 }  // namespace
 
-void gather_rows(const MatrixSource& source, Index first, Index count, DType operand, void* dense) {
-  if (operand == DType::f32) return gather_as(source, first, count, static_cast<float*>(dense));
-  gather_as(source, first, count, static_cast<std::uint16_t*>(dense));
+void gather_rows(const MatrixSource& source, Index first, Index count, DType type, void* dense) {
+  if (type == DType::f32) return gather_as(source, first, count, static_cast<float*>(dense));
+  auto* const bits = static_cast<std::uint16_t*>(dense);
+  if (type == DType::bf16) return gather_as(source, first, count, bits);
+  RR_CHECK(type == DType::f16 && source.type == type, name_of(source.type), " as ", name_of(type));
+  const auto* from = static_cast<const std::uint16_t*>(source.data);
+  gather(source, first, count, bits, [=](Index at) { return from[at]; });
 }
 
 void relu_squared(const float* x, Index size, void* y, DType y_type) {

@@ -6,9 +6,9 @@
 
 namespace riverrun::kernels::cpu {
 
-// Rows [first, first + count) of the source as a dense [count, cols] of `operand` (f32 or bf16). bf16 and f16
+// Rows [first, first + count) of the source as a dense [count, cols] of `type`: f32, bf16, or f16 if that is the source's. bf16 and f16
 // widen exactly; narrowing rounds to nearest even.
-void gather_rows(const MatrixSource& source, Index first, Index count, DType operand, void* dense);
+void gather_rows(const MatrixSource& source, Index first, Index count, DType type, void* dense);
 
 // y[i] = max(0, x[i])^2 in f32 or bf16; a NaN stays one.
 void relu_squared(const float* x, Index size, void* y, DType y_type);

@@ -217,29 +217,35 @@ TEST_P(MatmulTest, PacksEverySourceTypeAndStride) {
   }
 }
 
-// bf16 weights are exact as fp32 operands: however a backend keeps them, a product has the bits it has with the same weights given as fp32,
-// for few rows and many, and for more columns than are multiplied at once.
-TEST_P(MatmulTest, Bf16WeightsHaveTheBitsOfTheSameFp32Weights) {
+// Weights of 16 bits are exact as fp32 operands: however a backend keeps them, a product has the bits it has with the same weights given as
+// fp32, for few rows and many, and for more columns than are multiplied at once.
+TEST_P(MatmulTest, WeightsOf16BitsHaveTheBitsOfTheSameFp32Weights) {
   const auto& table = select(GetParam());
   Threads pool(3);
   for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {16, 8}, {17, 5}, {100, 33}, {300, 1030}, {65, 2100}}) {
     if (of_cuda(GetParam()) && K > 1000) continue;
     Random random(static_cast<unsigned>(N + K));
-    Output narrow(random.normals(N * K), DType::bf16);
-    const auto wide = narrow.values();
-    const auto from_narrow = table.pack_matrix({narrow.data(), DType::bf16, N, K, K, 1}, DType::f32, pool);
-    const auto from_wide = table.pack_matrix({wide.data(), DType::f32, N, K, K, 1}, DType::f32, pool);
-    for (const Index M : {1, 2, 3, 5, 7, 17, 18, 40, 100, 200}) {
-      if (of_cuda(GetParam()) && M > 20) continue;
-      const auto x = random.normals(M * K);
-      for (const Epilogue epilogue : {Epilogue::none, Epilogue::add, Epilogue::relu_squared}) {
-        const auto product = [&](const PackedMatrix& w) {
-          Output y(M * N, DType::f32);
-          std::fill_n(y.f32(), M * N, 0.5f);
-          table.matmul({M, x.data(), &w, y.data(), DType::f32, epilogue}, pool);
-          return y.values();
-        };
-        EXPECT_TRUE(same_bits(product(*from_narrow), product(*from_wide))) << M << " rows, " << N << " x " << K << ", epilogue " << static_cast<int>(epilogue);
+    for (const DType type : {DType::bf16, DType::f16}) {
+      // With numbers too small for the digits that fp16 has.
+      auto values = random.normals(N * K);
+      for (std::size_t i = 0; i < values.size(); i += 3) values[i] *= 0x1p-20f;
+      Output narrow(values, type);
+      const auto wide = narrow.values();
+      const auto from_narrow = table.pack_matrix({narrow.data(), type, N, K, K, 1}, DType::f32, pool);
+      const auto from_wide = table.pack_matrix({wide.data(), DType::f32, N, K, K, 1}, DType::f32, pool);
+      for (const Index M : {1, 2, 3, 5, 7, 17, 18, 40, 100, 200}) {
+        if (of_cuda(GetParam()) && M > 20) continue;
+        const auto x = random.normals(M * K);
+        for (const Epilogue epilogue : {Epilogue::none, Epilogue::add, Epilogue::relu_squared}) {
+          const auto product = [&](const PackedMatrix& w) {
+            Output y(M * N, DType::f32);
+            std::fill_n(y.f32(), M * N, 0.5f);
+            table.matmul({M, x.data(), &w, y.data(), DType::f32, epilogue}, pool);
+            return y.values();
+          };
+          EXPECT_TRUE(same_bits(product(*from_narrow), product(*from_wide)))
+              << M << " rows, " << N << " x " << K << " of " << name_of(type) << ", epilogue " << static_cast<int>(epilogue);
+        }
       }
     }
   }

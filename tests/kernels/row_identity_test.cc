@@ -125,7 +125,7 @@ TEST_P(RowIdentityTest, FixedPanelsKeepTheContractToo) {
 }
 
 // Without bf16 products weights keep the size they have in the checkpoint, but for what fills up the last block.
-TEST(BlockMatrixTest, KeepsBf16WeightsInHalfTheMemory) {
+TEST(BlockMatrixTest, KeepsWeightsOf16BitsInHalfTheMemory) {
   const auto& table = find_backend("cpu");
   Threads two(2);
   const std::vector<float> wide(100 * 70, 0.5f);
@@ -135,6 +135,8 @@ TEST(BlockMatrixTest, KeepsBf16WeightsInHalfTheMemory) {
   if (dynamic_cast<cpu::BlockMatrix*>(of_wide.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
   EXPECT_EQ(of_wide->bytes(), 112 * 70 * 4);
   EXPECT_EQ(of_narrow->bytes(), 112 * 70 * 2);
+  const auto of_f16 = table.pack_matrix({narrow.data(), DType::f16, 100, 70, 70, 1}, DType::f32, two);
+  EXPECT_EQ(of_f16->bytes(), 112 * 70 * 2);
 }
 
 // Whatever tile an element falls into, and so on every machine with fused multiply-adds.
@@ -146,15 +148,16 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
   Threads one(1), two(2);
   constexpr Index N = 150, K = 1100, kRows = 97;  // more columns than are multiplied at once, blocks for tiles of any width
   Random random(1);
-  const auto narrowed = [](const std::vector<float>& from, std::vector<float>& widened) {
+  const auto narrowed = [](const std::vector<float>& from, auto narrow_one, auto widen_one, std::vector<float>& widened) {
     std::vector<std::uint16_t> narrow(from.size());
-    std::transform(from.begin(), from.end(), narrow.begin(), float_to_bf16);
-    std::transform(narrow.begin(), narrow.end(), widened.begin(), bf16_to_float);
+    std::transform(from.begin(), from.end(), narrow.begin(), narrow_one);
+    std::transform(narrow.begin(), narrow.end(), widened.begin(), widen_one);
     return narrow;
   };
   const auto x = random.normals(kRows * K), w = random.normals(N * K);
-  auto wide_x = x, wide_w = w;
-  const auto narrow_x = narrowed(x, wide_x), narrow_w = narrowed(w, wide_w);
+  auto wide_x = x, wide_w = w, wide_half = w;
+  const auto narrow_x = narrowed(x, float_to_bf16, bf16_to_float, wide_x), narrow_w = narrowed(w, float_to_bf16, bf16_to_float, wide_w);
+  const auto half = narrowed(w, float_to_f16, f16_to_float, wide_half);
   struct Case {
     const void* x;
     MatrixSource w;
@@ -163,6 +166,7 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
   };
   for (const Case& c : {Case{x.data(), {w.data(), DType::f32, N, K, K, 1}, DType::f32, &x, &w},
                         Case{x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::f32, &x, &wide_w},
+                        Case{x.data(), {half.data(), DType::f16, N, K, K, 1}, DType::f32, &x, &wide_half},
                         Case{narrow_x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::bf16, &wide_x, &wide_w}}) {
     const auto packed = table.pack_matrix(c.w, c.operand, two);
     if (dynamic_cast<cpu::BlockMatrix*>(packed.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";

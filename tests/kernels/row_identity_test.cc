@@ -148,16 +148,9 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
   Threads one(1), two(2);
   constexpr Index N = 150, K = 1100, kRows = 97;  // more columns than are multiplied at once, blocks for tiles of any width
   Random random(1);
-  const auto narrowed = [](const std::vector<float>& from, auto narrow_one, auto widen_one, std::vector<float>& widened) {
-    std::vector<std::uint16_t> narrow(from.size());
-    std::transform(from.begin(), from.end(), narrow.begin(), narrow_one);
-    std::transform(narrow.begin(), narrow.end(), widened.begin(), widen_one);
-    return narrow;
-  };
   const auto x = random.normals(kRows * K), w = random.normals(N * K);
-  auto wide_x = x, wide_w = w, wide_half = w;
-  const auto narrow_x = narrowed(x, float_to_bf16, bf16_to_float, wide_x), narrow_w = narrowed(w, float_to_bf16, bf16_to_float, wide_w);
-  const auto half = narrowed(w, float_to_f16, f16_to_float, wide_half);
+  Output narrow_x(x, DType::bf16), narrow_w(w, DType::bf16), half_w(w, DType::f16);
+  const auto of_narrow_x = narrow_x.values(), of_narrow_w = narrow_w.values(), of_half_w = half_w.values();
   struct Case {
     const void* x;
     MatrixSource w;
@@ -165,9 +158,9 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
     const std::vector<float>*x_values, *w_values;
   };
   for (const Case& c : {Case{x.data(), {w.data(), DType::f32, N, K, K, 1}, DType::f32, &x, &w},
-                        Case{x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::f32, &x, &wide_w},
-                        Case{x.data(), {half.data(), DType::f16, N, K, K, 1}, DType::f32, &x, &wide_half},
-                        Case{narrow_x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::bf16, &wide_x, &wide_w}}) {
+                        Case{x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::f32, &x, &of_narrow_w},
+                        Case{x.data(), {half_w.data(), DType::f16, N, K, K, 1}, DType::f32, &x, &of_half_w},
+                        Case{narrow_x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::bf16, &of_narrow_x, &of_narrow_w}}) {
     const auto packed = table.pack_matrix(c.w, c.operand, two);
     if (dynamic_cast<cpu::BlockMatrix*>(packed.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
     std::vector<float> expected(kRows * N);
@@ -176,9 +169,9 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
     }
     for (const Index M : {1, 2, 3, 4, 5, 6, 7, 13, 17, 18, 19, 31, 96, 97}) {
       for (Threads* threads : {&one, &two}) {
-        std::vector<float> y(M * N, std::numeric_limits<float>::quiet_NaN());
+        Output y(M * N, DType::f32);
         table.matmul({M, c.x, packed.get(), y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, *threads);
-        EXPECT_TRUE(same_bits(y, {expected.begin(), expected.begin() + M * N}))
+        EXPECT_TRUE(same_bits(y.values(), {expected.begin(), expected.begin() + M * N}))
             << M << " rows, " << name_of(c.w.type) << " weights, " << name_of(c.operand) << " operands, " << threads->pool.threads() << " threads";
       }
     }

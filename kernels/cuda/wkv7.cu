@@ -30,7 +30,9 @@ void chunks(const Wkv7Args& args, const SegmentTable& segments, Stream stream) {
   for (int s = 0; s < segments.count; ++s) {
     RR_CHECK(whole_fours(args.N, segments.entries[s].in, segments.entries[s].out), "states that are not aligned");
   }
-  args.operand == DType::f32 ? wkv7_chunks_f32(args, segments, stream) : wkv7_chunks_16(args, segments, stream);
+  if (args.operand == DType::f32) return wkv7_chunks_f32(args, segments, stream);
+  const bool clusters = has_wkv7_clusters(args.N, args.heads * segments.count);
+  clusters ? wkv7_clusters_16(args, segments, stream) : wkv7_chunks_16(args, segments, stream);
 }
 
 }  // namespace

@@ -18,4 +18,9 @@ constexpr bool has_wkv7_chunks(Index N) { return N == 32 || N == 64; }
 void wkv7_chunks_f32(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
 void wkv7_chunks_16(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
 
+// The same as wkv7_chunks_16(), to the bit, by two multiprocessors to a head: whether the GPU has clusters and so many to spare, for
+// all segments' heads together.
+bool has_wkv7_clusters(Index N, Index heads);
+void wkv7_clusters_16(const Wkv7Args& args, const SegmentTable& segments, Stream stream);
+
 }  // namespace riverrun::kernels::cuda

@@ -15,6 +15,11 @@ struct Chunk16Parameters {
   Index D, first_head;
   const float *a, *r, *b, *k, *v, *w;
   float* y;
+
+  static Chunk16Parameters of(const Wkv7Args& args) {
+    return {.D = args.H * args.N, .first_head = args.first_head, .a = args.a, .r = args.r, .b = args.b, .k = args.k, .v = args.v,
+            .w = args.w, .y = args.y};
+  }
 };
 
 // The rows that a thread of a crew has on their way: two channels of half of the tokens.
@@ -59,9 +64,10 @@ struct Wkv7Chunk16 {
   F16 r[kChunkTokens][kRow], b[kChunkTokens][kRow], k[kChunkTokens][kRow], v[kChunkTokens][kRow];
   F16 from_keys[kChunkTokens][kGramRow], of_removed[kChunkTokens][kGramRow], of_keys[kChunkTokens][kGramRow];  // a k^T, r b^T, r k^T
   F16 inverse[kChunkTokens][kGramRow];  // the transpose of (I - L)^-1
-  float L[kChunkTokens][kSolveRow];     // a b^T
   float middle[N], rest[N], decay[N];   // c, p_C / c, p_C
-  float high[2][N], low[2][N];          // of c and p_C / c
+  // From here on for the crew alone.
+  float L[kChunkTokens][kSolveRow];  // a b^T
+  float high[2][N], low[2][N];       // of c and p_C / c
 
   // Decays are products of at most eight w from the middle of the chunk, or one over that, up to 128 since w > 0.545.
   __device__ __forceinline__ void scale(const Wkv7Rows& rows, unsigned thread) {

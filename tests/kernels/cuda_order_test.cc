@@ -74,14 +74,60 @@ TEST(CudaOrder, ChunksInAnyNumberOfSlots) {
       const auto run = [&] { return y_and_state(problem); };
       const auto expected = run();
       for (const std::size_t most : {99, 163, 227}) {  // KiB: three slots of N = 64, five and six; four of N = 32 and six
-        cuda_emulator::set_most_shared(most << 10);
+        cuda_emulator::set_gpu({.most_shared = most << 10});
         const auto what = concat("N ", N, ", ", name_of(operand), ", ", most, " KiB");
         EXPECT_TRUE(same_bits(run(), expected)) << what;
         expect_same_in_every_order(run, what);
       }
-      cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
+      cuda_emulator::set_gpu({});
     }
   }
+}
+
+// A GPU with clusters and two multiprocessors to spare for each of `heads`.
+cuda_emulator::Gpu with_clusters(Index heads) {
+  return {.most_shared = 227 << 10, .capability = 9, .multiprocessors = static_cast<int>(2 * heads)};
+}
+
+// Two blocks to a head, which prepare chunks for each other, compute every number as one block does: for segments of less than a chunk
+// to each crew, and of several.
+TEST(CudaOrder, TwoBlocksToAHeadChangeNoBit) {
+  const std::vector<Segment> segments = {{0, 16}, {16, 49}, {49, 49 + 16 * 19 + 7}};
+  for (const Index N : {32, 64}) {
+    const auto problem = in_type(DType::bf16, Wkv7Problem(segments.back().end, 2, N, Kind::long_memory, 5));
+    const std::vector<std::vector<float>> states = {problem.state(1), {}, problem.state(2)};
+    const auto run = [&] {
+      const auto result = run_recurrence(table(), problem, segments, states, 1);
+      return joined(result.y, result.states);
+    };
+    const auto expected = run();
+    cuda_emulator::set_gpu(with_clusters(2 * 3));
+    EXPECT_TRUE(same_bits(run(), expected)) << "N " << N;
+    expect_same_in_every_order(run, concat("N ", N));
+    EXPECT_EQ(cuda_emulator::largest_cluster(), 2u);
+    cuda_emulator::set_gpu({});
+  }
+}
+
+// Only where the GPU has them, and every head of every segment finds two multiprocessors.
+TEST(CudaOrder, ClustersAreForGpusThatHaveThemToSpare) {
+  const auto largest = [](cuda_emulator::Gpu gpu, DType operand) {
+    cuda_emulator::set_gpu(gpu);
+    const auto problem = in_type(operand, Wkv7Problem(40, 3, 64, Kind::usual, 5));
+    run_recurrence(table(), problem, {{0, 20}, {20, 40}}, {{}, {}}, 1);
+    const unsigned found = cuda_emulator::largest_cluster();
+    cuda_emulator::set_gpu({});
+    return found;
+  };
+  cuda_emulator::Gpu gpu = with_clusters(6);
+  EXPECT_EQ(largest(gpu, DType::bf16), 2u);
+  EXPECT_EQ(largest(gpu, DType::f32), 1u);
+  --gpu.multiprocessors;
+  EXPECT_EQ(largest(gpu, DType::bf16), 1u);
+  gpu = with_clusters(6), gpu.capability = 8;
+  EXPECT_EQ(largest(gpu, DType::bf16), 1u);
+  gpu = with_clusters(6), gpu.most_shared = 99 << 10;  // 12.0
+  EXPECT_EQ(largest(gpu, DType::bf16), 1u);
 }
 
 // A warp that stands still between two barriers, however long, is waited for where it has to be: no other's arrival counts in its place.
@@ -94,15 +140,29 @@ TEST(CudaOrder, AWarpOfTheChunksMayBeSlow) {
       const auto expected = run();
       for (const std::size_t most : {99, 163, 227}) {
         if (most > 99 && operand != DType::f32) break;  // it has as many slots on every GPU
-        cuda_emulator::set_most_shared(most << 10);
+        cuda_emulator::set_gpu({.most_shared = most << 10});
         for (unsigned warp = 0; warp < 3 * N / 16; ++warp) {
           cuda_emulator::set_order(Order::starved, warp);
           EXPECT_TRUE(same_bits(run(), expected)) << "warp " << warp << ", N " << N << ", " << name_of(operand) << ", " << most << " KiB";
         }
       }
       cuda_emulator::set_order(Order::forward);
-      cuda_emulator::set_most_shared(cuda_emulator::kLeastShared);
+      cuda_emulator::set_gpu({});
     }
+  }
+}
+
+TEST(CudaOrder, AWarpOfTwoBlocksMayBeSlow) {
+  for (const Index N : {32, 64}) {
+    const auto problem = in_type(DType::bf16, Wkv7Problem(16 * 18 + 7, 1, N, Kind::long_memory, 5));
+    const auto expected = y_and_state(problem);
+    cuda_emulator::set_gpu(with_clusters(1));
+    for (unsigned warp = 0; warp < 2 * (N / 32 + 4 * N / 32); ++warp) {
+      cuda_emulator::set_order(Order::starved, warp);
+      EXPECT_TRUE(same_bits(y_and_state(problem), expected)) << "warp " << warp << ", N " << N;
+    }
+    cuda_emulator::set_order(Order::forward);
+    cuda_emulator::set_gpu({});
   }
 }
 

@@ -30,7 +30,13 @@ struct alignas(16) float4 {
 using cudaStream_t = riverrun::cuda_emulator::EmulatedStream*;
 enum cudaError_t { cudaSuccess };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
-struct cudaLaunchAttribute {};
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    dim3 clusterDim;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
@@ -39,13 +45,22 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs;
 };
 
-enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin };
+enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
 inline cudaError_t cudaGetDevice(int* device) {
   *device = 0;
   return cudaSuccess;
 }
-inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr, int) {
-  *value = static_cast<int>(riverrun::cuda_emulator::most_shared());
+inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  const auto& gpu = riverrun::cuda_emulator::present_gpu();
+  *value = attribute == cudaDevAttrMultiProcessorCount ? gpu.multiprocessors : static_cast<int>(gpu.most_shared);
+  return cudaSuccess;
+}
+struct cudaFuncAttributes {
+  int ptxVersion;
+};
+template <class Kernel>
+cudaError_t cudaFuncGetAttributes(cudaFuncAttributes* attributes, Kernel*) {
+  attributes->ptxVersion = 10 * riverrun::cuda_emulator::present_gpu().capability;
   return cudaSuccess;
 }
 
@@ -67,9 +82,10 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
     const auto& of = *static_cast<const Job*>(at);
     std::apply(of.kernel, of.args);
   };
-  const auto start = [body, config = *config](const Job& at) {
+  const unsigned cluster = config->numAttrs == 0 ? 1 : config->attrs[0].val.clusterDim.x;
+  const auto start = [body, cluster, config = *config](const Job& at) {
     riverrun::cuda_emulator::run(config.gridDim, config.blockDim, config.dynamicSmemBytes, body, &at,
-                                 reinterpret_cast<const void*>(at.kernel));
+                                 reinterpret_cast<const void*>(at.kernel), cluster);
   };
   if (config->stream != nullptr && config->stream->recording) {
     config->stream->launches.push_back([start, job] { start(job); });

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "core/stream.h"
 #include "core/types.h"
@@ -69,6 +70,8 @@ using PackMatrix = std::unique_ptr<PackedMatrix> (*)(const MatrixSource& source,
 // InputError when W has more than kMostInt8Cols columns: the sums would not fit 32 bits.
 inline constexpr Index kMostInt8Cols = 0x7fffffff / (127 * 127);
 
-using Matmul = void (*)(const MatmulArgs& args, Stream stream);
+// Products that do not depend on one another, and may be computed at the same time: no y of the call overlaps an x or another y of it.
+// Each has the bits that it has alone.
+using Matmul = void (*)(std::span<const MatmulArgs> products, Stream stream);
 
 }  // namespace riverrun::kernels

@@ -109,7 +109,7 @@ beside() {
   step "$@" &
 }
 
-readonly kernels=(matmul norm mix gate readout wkv4 wkv6 wkv6_around wkv7 wkv7_around)
+readonly kernels=(matmul products norm mix gate readout wkv4 wkv6 wkv6_around wkv7 wkv7_around)
 readonly whole=(cuda_golden_test cuda_steps_test cuda_identity_test cuda_row_identity_test)
 
 configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CUDA_ARCHITECTURES=$arch" -DRIVERRUN_CUDA_STRICT=OFF
@@ -145,6 +145,7 @@ begin 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1
 begin 'rows of products' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='-*65536x*'
 measure 'rates' 60 "$build/device_bench" cuda 4096 16384
 measure 'whole model' 120 "$build/model_bench" cuda rwkv7 1.5b
+measure 'whole model, no overlap' 120 env RIVERRUN_GPU_OVERLAP=0 "$build/model_bench" cuda rwkv7 1.5b
 measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
 begin 'rows of products of the head' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
 

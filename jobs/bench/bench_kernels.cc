@@ -25,7 +25,7 @@ double best_product_rate(const BenchModel& bench, kernels::PackMatrix pack, DTyp
       Buffer x(rows * size * size_of(type));
       for (Index i = 0; i < rows * size; ++i) store_float(x.data(), type, i, 0.01f);
       const kernels::MatmulArgs product{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
-      const auto seconds = time_rounds(20, [&] { bench.kernels.matmul(product, bench.stream); });
+      const auto seconds = time_rounds(20, [&] { bench.kernels.matmul({&product, 1}, bench.stream); });
       best = std::max(best, 2.0 * double(rows) * double(size) * double(size) / seconds.front());
     }
   }

@@ -41,7 +41,8 @@ double ProductMeter::flops_per_second() {
   double flops = 0, seconds = 0;
   for (const Product& product : products_) {
     seconds += double(product.count) * mean_time(kProductSeconds, [&] {
-      bench_.kernels.matmul({rows_, product.x.data(), product.matrix.get(), product.y.data(), DType::f32, kernels::Epilogue::none}, stream);
+      const kernels::MatmulArgs args{rows_, product.x.data(), product.matrix.get(), product.y.data(), DType::f32, kernels::Epilogue::none};
+      bench_.kernels.matmul({&args, 1}, stream);
       stream.synchronize();
     });
     flops += 2.0 * double(rows_) * double(product.N) * double(product.K) * double(product.count);

@@ -134,6 +134,21 @@ struct Timed<slot> {
   }
 };
 
+// Products one by one, each of which is timed.
+template <Matmul KernelTable::*slot>
+struct Timed<slot> {
+  static inline const char* operation = nullptr;
+  static void run(std::span<const MatmulArgs> products, Stream stream) {
+    for (const MatmulArgs& args : products) {
+      const auto begin = Clock::now();
+      (recording.real->*slot)({&args, 1}, stream);
+      const auto took = Clock::now() - begin;
+      const Task task = task_of(args);
+      note(operation, task.shape, task.work, took);
+    }
+  }
+};
+
 template <PackMatrix KernelTable::*slot>
 struct Timed<slot> {
   static inline const char* operation = nullptr;

@@ -39,6 +39,18 @@ class BlockMatrix final : public PackedMatrix {
 // The contract of kernels::Matmul; bf16 operands, too, are multiplied as fp32 numbers. An element is the sum over k in order, each step one
 // fused multiply-add where the machine has it: so it is the same bits whatever M, its place, the number of threads and how the weights are
 // stored.
-void block_product(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, ThreadPool& pool);
+class BlockProduct {
+ public:
+  // Cut into tasks for so many threads, which may be run in any order and at the same time.
+  BlockProduct(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, int threads);
+  Index tasks() const { return panels_ * slabs_; }
+  void run(Index task) const;
+
+ private:
+  const BlockMatrix& w_;
+  const MatmulArgs& args_;
+  Index x_stride_, panels_;  // of rows
+  Index blocks_, slabs_;     // blocks of W in a slab
+};
 
 }  // namespace riverrun::kernels::cpu

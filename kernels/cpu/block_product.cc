@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <type_traits>
 
-#include "core/thread_pool.h"
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/scratch.h"
@@ -166,34 +165,35 @@ constexpr Index kMostPanelRows = 96;  // whole tiles
 constexpr Index kMostBlocks = 16, kLeastBlocks = 4;
 
 // Blocks of W in a task: whole tiles, few enough for every thread to have two tasks.
-Index blocks_of_a_task(const BlockMatrix& w, Index M, Index panels, int threads) {
-  if (threads == 1 || is_for_one_thread(M, w.rows(), w.cols(), w.bytes())) return std::min(kMostBlocks, w.blocks());
+Index blocks_of_a_task(const BlockMatrix& w, Index panels, int threads) {
+  if (threads == 1) return std::min(kMostBlocks, w.blocks());
   const Index slabs = ceil_div(2 * threads, panels), blocks = ceil_div(ceil_div(w.blocks(), slabs), kLeastBlocks) * kLeastBlocks;
   return std::min({blocks, kMostBlocks, w.blocks()});
 }
 
 }  // namespace
 
-void block_product(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, ThreadPool& pool) {
-  const Index N = w.rows(), panels = ceil_div(args.M, kMostPanelRows), groups = ceil_div(args.M, kTileRows);
-  const Index blocks = blocks_of_a_task(w, args.M, panels, pool.threads()), slabs = ceil_div(w.blocks(), blocks);
-  pool.run(slabs * panels, [&](Index task, int) {
-    thread_local Buffer scratch;
-    const Index panel = task % panels, first = task / panels * blocks;
-    const Index row = groups * panel / panels * kTileRows, rows = std::min(args.M, groups * (panel + 1) / panels * kTileRows) - row;
-    const Index count = std::min(blocks, w.blocks() - first), column = first * kBlockRows;
-    constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows;
-    const bool narrow = w.type() == DType::bf16;
-    float* const sums = grown<float>(scratch, kMostSums + kMostWidened + (narrow ? rows * w.cols() : 0));
-    const auto* const from = static_cast<const std::byte*>(args.x) + row * x_stride * size_of(w.type());
-    float* const wide = sums + kMostSums + kMostWidened;
-    if (narrow) HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride, rows, w.cols(), wide);
-    const BlockSlab slab = {rows, w.cols(), narrow ? wide : reinterpret_cast<const float*>(from), narrow ? w.cols() : x_stride,
-              w.block(first), count, w.stored(), sums, sums + kMostSums, std::min(count * kBlockRows, N - column),
-              static_cast<std::byte*>(args.y) + (row * N + column) * size_of(args.y_type), N, args.y_type, args.epilogue};
-    if (args.epilogue == Epilogue::add) HWY_DYNAMIC_DISPATCH(multiply_slab_and_add)(slab);
-    else HWY_DYNAMIC_DISPATCH(multiply_slab)(slab);
-  });
+BlockProduct::BlockProduct(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, int threads)
+    : w_(w), args_(args), x_stride_(x_stride), panels_(ceil_div(args.M, kMostPanelRows)),
+      blocks_(blocks_of_a_task(w, panels_, threads)), slabs_(ceil_div(w.blocks(), blocks_)) {}
+
+void BlockProduct::run(Index task) const {
+  thread_local Buffer scratch;
+  const Index N = w_.rows(), groups = ceil_div(args_.M, kTileRows);
+  const Index panel = task % panels_, first = task / panels_ * blocks_;
+  const Index row = groups * panel / panels_ * kTileRows, rows = std::min(args_.M, groups * (panel + 1) / panels_ * kTileRows) - row;
+  const Index count = std::min(blocks_, w_.blocks() - first), column = first * kBlockRows;
+  constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows;
+  const bool narrow = w_.type() == DType::bf16;
+  float* const sums = grown<float>(scratch, kMostSums + kMostWidened + (narrow ? rows * w_.cols() : 0));
+  const auto* const from = static_cast<const std::byte*>(args_.x) + row * x_stride_ * size_of(w_.type());
+  float* const wide = sums + kMostSums + kMostWidened;
+  if (narrow) HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride_, rows, w_.cols(), wide);
+  const BlockSlab slab = {rows, w_.cols(), narrow ? wide : reinterpret_cast<const float*>(from), narrow ? w_.cols() : x_stride_,
+            w_.block(first), count, w_.stored(), sums, sums + kMostSums, std::min(count * kBlockRows, N - column),
+            static_cast<std::byte*>(args_.y) + (row * N + column) * size_of(args_.y_type), N, args_.y_type, args_.epilogue};
+  if (args_.epilogue == Epilogue::add) HWY_DYNAMIC_DISPATCH(multiply_slab_and_add)(slab);
+  else HWY_DYNAMIC_DISPATCH(multiply_slab)(slab);
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -7,12 +7,17 @@ namespace riverrun::kernels::cpu {
 
 constexpr Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 
-// A product of floating-point numbers that one thread does: a second would cost more than it gives. It wakes up in a microsecond or
-// two, and few rows take the time that the weights, `bytes` of them, take to arrive.
-inline bool is_for_one_thread(Index M, Index N, Index K, Index bytes) {
-  constexpr double kLeastParallelFlop = 2e6;
-  constexpr Index kLeastParallelBytes = 128 << 10;
-  return 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K) < kLeastParallelFlop && bytes < kLeastParallelBytes;
-}
+// What products of floating-point numbers take that are computed together.
+struct Effort {
+  double flops = 0;
+  Index bytes = 0;  // of weights
+
+  void add(Index M, Index N, Index K, Index weights) {
+    flops += 2.0 * static_cast<double>(M) * static_cast<double>(N) * static_cast<double>(K), bytes += weights;
+  }
+  // One thread does so little: a second would cost more than it gives. It wakes up in a microsecond or two, and few rows take the time
+  // that the weights take to arrive.
+  bool is_for_one_thread() const { return flops < 2e6 && bytes < 128 << 10; }
+};
 
 }  // namespace riverrun::kernels::cpu

@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <variant>
+#include <vector>
 
 #include "core/error.h"
 #include "core/thread_pool.h"
@@ -30,7 +32,7 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   if (w.sliceable() && args.epilogue == Epilogue::relu_squared) {
     most_columns = std::min(most_columns, kMostGranules * w.granule());  // so that its scratch stays in L2
   }
-  if (threads == 1 || is_for_one_thread(args.M, w.rows(), w.cols(), w.bytes())) return {panels, most_columns};
+  if (threads == 1) return {panels, most_columns};
   const Index even = ceil_div(panels, threads) * threads;
   if (args.M >= even * kLeastPanelRows || !w.sliceable())
     return {std::min(even, ceil_div(args.M, kUnit)), most_columns};
@@ -40,11 +42,58 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
   return {rows, std::min(columns, most_columns)};
 }
 
-void check(const MatmulArgs& args, const PackedMatrix& w, Index x_stride) {
+// The product by oneDNN, cut into tasks.
+class PanelProduct {
+ public:
+  PanelProduct(const CpuMatrix& w, const MatmulArgs& args, Index x_stride, int threads)
+      : w_(w), args_(args), x_stride_(x_stride), cut_(choose_cut(w, args, threads)) {}
+  Index tasks() const { return cut_.panels * ceil_div(w_.rows(), cut_.columns); }
+
+  void run(Index task) const {
+    const Index panel = task % cut_.panels, column = task / cut_.panels * cut_.columns, units = ceil_div(args_.M, kUnit);
+    const Index first = units * panel / cut_.panels * kUnit;
+    const Index last = std::min(args_.M, units * (panel + 1) / cut_.panels * kUnit);
+    run_panel(w_, {last - first, column, std::min(cut_.columns, w_.rows() - column),
+                   static_cast<const std::byte*>(args_.x) + first * x_stride_ * size_of(w_.type()), x_stride_,
+                   static_cast<std::byte*>(args_.y) + first * w_.rows() * size_of(args_.y_type), args_.y_type, args_.epilogue});
+  }
+
+ private:
+  const CpuMatrix& w_;
+  const MatmulArgs& args_;
+  Index x_stride_;
+  Cut cut_;
+};
+
+Index stride_of(const MatmulArgs& args) { return args.x_stride == 0 ? args.w->cols() : args.x_stride; }
+
+void check(const MatmulArgs& args) {
+  const PackedMatrix& w = *args.w;
   RR_CHECK(args.M >= 0, args.M, " rows");
-  RR_CHECK(x_stride >= w.cols(), "rows of ", w.cols(), " elements, ", x_stride, " apart");
+  RR_CHECK(stride_of(args) >= w.cols(), "rows of ", w.cols(), " elements, ", stride_of(args), " apart");
   RR_CHECK(args.y_type == DType::f32 || (args.y_type == w.type() && args.epilogue != Epilogue::add),
            "y of type ", name_of(args.y_type), " from operands of type ", name_of(w.type()));
+}
+
+// Their tasks are dealt out together: small products beside large ones wait for nobody, and nobody waits for them.
+using Product = std::variant<PanelProduct, BlockProduct>;
+
+Product make_product(const MatmulArgs& args, int threads) {
+  if (const auto* blocks = dynamic_cast<const BlockMatrix*>(args.w)) return BlockProduct(*blocks, args, stride_of(args), threads);
+  const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
+  RR_CHECK(w != nullptr, "a matrix packed by another backend");
+  return PanelProduct(*w, args, stride_of(args), threads);
+}
+
+Index tasks_of(const Product& product) {
+  return std::visit([](const auto& of) { return of.tasks(); }, product);
+}
+void run_task(std::span<const Product> products, Index task) {
+  for (const Product& product : products) {
+    const Index own = tasks_of(product);
+    if (task < own) return std::visit([task](const auto& of) { of.run(task); }, product);
+    task -= own;
+  }
 }
 
 }  // namespace
@@ -66,28 +115,28 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
   return packed;
 }
 
-void matmul(const MatmulArgs& args, Stream stream) {
-  const Index x_stride = args.x_stride == 0 ? args.w->cols() : args.x_stride;
-  check(args, *args.w, x_stride);
-  if (args.M == 0) return;
-  if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) {
-    return int8_matmul(*quantised, args, x_stride, *stream.pool);
+void matmul(std::span<const MatmulArgs> products, Stream stream) {
+  std::vector<const MatmulArgs*> floating;
+  Effort effort;
+  for (const MatmulArgs& args : products) {
+    check(args);
+    if (args.M == 0) continue;
+    if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) {
+      int8_matmul(*quantised, args, stride_of(args), *stream.pool);
+    } else {
+      floating.push_back(&args);
+      effort.add(args.M, args.w->rows(), args.w->cols(), args.w->bytes());
+    }
   }
-  if (const auto* blocks = dynamic_cast<const BlockMatrix*>(args.w)) return block_product(*blocks, args, x_stride, *stream.pool);
-  const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
-  RR_CHECK(w != nullptr, "a matrix packed by another backend");
-  const Cut cut = choose_cut(*w, args, stream.pool->threads());
-  const Index slabs = ceil_div(w->rows(), cut.columns), units = ceil_div(args.M, kUnit);
-  const auto* x = static_cast<const std::byte*>(args.x);
-  auto* y = static_cast<std::byte*>(args.y);
-  stream.pool->run(cut.panels * slabs, [&](Index task, int) {
-    const Index panel = task % cut.panels, column = task / cut.panels * cut.columns;
-    const Index first = units * panel / cut.panels * kUnit;
-    const Index last = std::min(args.M, units * (panel + 1) / cut.panels * kUnit);
-    run_panel(*w, {last - first, column, std::min(cut.columns, w->rows() - column),
-                   x + first * x_stride * size_of(w->type()), x_stride,
-                   y + first * w->rows() * size_of(args.y_type), args.y_type, args.epilogue});
-  });
+  const bool alone = effort.is_for_one_thread();
+  std::vector<Product> together;
+  Index tasks = 0;
+  for (const MatmulArgs* args : floating) tasks += tasks_of(together.emplace_back(make_product(*args, alone ? 1 : stream.pool->threads())));
+  if (alone) {
+    for (Index task = 0; task < tasks; ++task) run_task(together, task);
+  } else {
+    stream.pool->run(tasks, [&](Index task, int) { run_task(together, task); });
+  }
 }
 
 }  // namespace riverrun::kernels::cpu

@@ -10,6 +10,7 @@ namespace {
 constexpr unsigned kThreads = 256;
 
 __global__ void apply_epilogue_kernel(ApplyEpilogueArgs args) {
+  wait_for_previous();
   const Index at = Index{blockIdx.x} * blockDim.x + threadIdx.x;
   if (at < args.size) finish(args.epilogue, args.y, args.y_type, at, args.product[at]);
 }

@@ -1,5 +1,7 @@
 #include "kernels/cuda/backend.h"
 
+#include <vector>
+
 #include "kernels/cuda/gpu.h"
 #include "kernels/cuda/matmul_few_rows.h"
 #include "kernels/cuda/matmul_many_rows.h"
@@ -10,13 +12,17 @@ namespace riverrun::kernels::cuda {
 namespace {
 
 // By the phase and the shape of the matrix, never by the number of rows.
-void matmul_by_phase(const MatmulArgs& args, Stream stream) {
-  const CudaMatrix& w = matrix_of(args);
-  if (args.phase == Phase::prefill && takes_many_rows(w, args)) {
-    matmul_many_rows(w, args, stream);
-  } else {
-    matmul_few_rows(w, args, stream);
+void matmul_by_phase(std::span<const MatmulArgs> products, Stream stream) {
+  std::vector<MatmulArgs> few;
+  for (const MatmulArgs& args : products) {
+    const CudaMatrix& w = matrix_of(args);
+    if (args.phase == Phase::prefill && takes_many_rows(w, args)) {
+      matmul_many_rows(w, args, stream);
+    } else {
+      few.push_back(args);
+    }
   }
+  matmul_few_rows(few, stream);
 }
 
 }  // namespace

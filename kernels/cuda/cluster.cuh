@@ -42,12 +42,13 @@ __device__ __forceinline__ unsigned cluster_rank() {
 #endif
 }
 
-// Of all threads of all blocks: after barriers are made, and before a block ends that others still reach.
+// Of all threads of all blocks: after barriers are made, and before a block ends that others still reach. Nothing else that a thread did
+// before is therefore seen by others.
 __device__ __forceinline__ void cluster_barrier() {
 #if RIVERRUN_CUDA_EMULATED
   cuda_emulator::cluster_barrier();
 #else
-  asm volatile("barrier.cluster.arrive.release;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
+  asm volatile("barrier.cluster.arrive.relaxed;\n\tbarrier.cluster.wait.acquire;" ::: "memory");
 #endif
 }
 
@@ -83,9 +84,11 @@ __device__ __forceinline__ void arrive_in_block(unsigned rank, SharedBarrier& ba
 #endif
 }
 
-// What this thread has written to shared memory is seen by copies that are started after a barrier.
+// What this thread has written to shared memory is seen by copies that are started behind its next barrier.
 __device__ __forceinline__ void show_to_copies() {
-#if !RIVERRUN_CUDA_EMULATED
+#if RIVERRUN_CUDA_EMULATED
+  cuda_emulator::show_to_copies();
+#else
   asm volatile("fence.proxy.async.shared::cta;" ::: "memory");
 #endif
 }

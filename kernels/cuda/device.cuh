@@ -158,6 +158,25 @@ __device__ __forceinline__ std::uint32_t largest_of_lanes(std::uint32_t value) {
 #endif
 }
 
+// What every kernel begins with. It may have been started while the one before it in the stream still runs (launch.h): what others
+// write may be read, and what they read may be written, only behind this. From here on the next kernel may be started.
+__device__ __forceinline__ void wait_for_previous() {
+#if RIVERRUN_CUDA_EMULATED
+  cuda_emulator::wait_for_previous();
+#elif __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" ::: "memory");
+#endif
+}
+
+// Starts to bring global memory into the L2 cache, on GPUs from 9.0 on: whole 16 bytes, aligned to them.
+__device__ __forceinline__ void fetch_into_l2([[maybe_unused]] const void* from, [[maybe_unused]] unsigned bytes) {
+#if RIVERRUN_CUDA_EMULATED
+  cuda_emulator::fetch_into_l2(from, bytes);
+#elif __CUDA_ARCH__ >= 900
+  asm volatile("cp.async.bulk.prefetch.L2.global [%0], %1;" ::"l"(__cvta_generic_to_global(from)), "r"(bytes) : "memory");
+#endif
+}
+
 // The kernel's one object in shared memory of fixed size, and the memory whose size the launch gives.
 template <class T>
 __device__ __forceinline__ T& block_shared() {

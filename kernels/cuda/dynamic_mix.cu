@@ -20,6 +20,7 @@ struct MixParameters {
 
 template <bool kWhole, class To>
 __global__ void dynamic_mix_kernel(const __grid_constant__ MixParameters args) {
+  wait_for_previous();
   const Index D = args.D, at = own_column(), row = blockIdx.x * D;
   if (at >= D) return;
   const float4 normal = load_four<kWhole>(args.normal + row, at, D),

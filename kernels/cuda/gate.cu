@@ -7,6 +7,7 @@ namespace {
 
 template <bool kWhole, class To>
 __global__ void gate_kernel(GateArgs args, To* out) {
+  wait_for_previous();
   const Index at = own_column(), row = blockIdx.x * args.D;
   if (at >= args.D) return;
   float4 b = load_four<kWhole>(args.b + row, at, args.D);
@@ -16,6 +17,7 @@ __global__ void gate_kernel(GateArgs args, To* out) {
 
 template <bool kWhole>
 __global__ void gate_add_kernel(GateAddArgs args) {
+  wait_for_previous();
   const Index at = own_column(), row = blockIdx.x * args.D;
   if (at >= args.D) return;
   const float4 x = load_four<kWhole>(args.x + row, at, args.D);
@@ -27,6 +29,7 @@ __global__ void gate_add_kernel(GateAddArgs args) {
 // A thread per column of a row's result.
 template <class To>
 __global__ void token_matrix_kernel(TokenMatrixArgs args, To* out) {
+  wait_for_previous();
   const Index R = args.R, m = blockIdx.x, j = Index{blockIdx.y} * blockDim.x + threadIdx.x;
   if (j >= R) return;
   const float* E = args.E + m * R * R + j;

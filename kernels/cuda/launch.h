@@ -4,6 +4,9 @@
 
 #include <cuda_runtime.h>
 
+#include <cstdlib>
+#include <string_view>
+
 #include "core/error.h"
 #include "core/stream.h"
 #include "core/types.h"
@@ -45,24 +48,68 @@ inline const void*& last_launched() {
   return kernel;
 }
 
+// Whether a kernel is started while the one before it still runs, and waits for its end by itself (wait_for_previous()): what it needs
+// to begin with, and the first of its weights, is then there already. GPUs from 9.0 on do that, with code that is made for them; all
+// kernels are. RIVERRUN_GPU_OVERLAP=0 in the environment turns it off.
+template <class... Params>
+bool starts_early(void (*kernel)(Params...)) {
+  static const bool kEarly = [kernel] {
+    const char* const wanted = std::getenv("RIVERRUN_GPU_OVERLAP");
+    return (wanted == nullptr || std::string_view(wanted) != "0") && compiled_for(kernel) >= 90;
+  }();
+  return kEarly;
+}
+
+// Allows the kernel so much shared memory for a block.
+template <class... Params>
+void allow_shared_bytes(void (*kernel)(Params...), Index shared_bytes) {
+  if (shared_bytes <= kSharedForAll) return;
+  check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)),
+        "more shared memory for a block than this GPU has");
+}
+
+// A launch of clusters of `size` blocks; 1: of blocks by themselves.
+struct Launch {
+  Launch(unsigned size, dim3 blocks, unsigned threads, Index shared_bytes, Stream stream, bool early) {
+    config.gridDim = blocks, config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes), config.stream = native(stream);
+    config.attrs = attributes;
+    if (size > 1) {
+      cudaLaunchAttribute& of = attributes[config.numAttrs++];
+      of.id = cudaLaunchAttributeClusterDimension;
+      of.val.clusterDim.x = size, of.val.clusterDim.y = of.val.clusterDim.z = 1;
+    }
+    if (early) {
+      cudaLaunchAttribute& of = attributes[config.numAttrs++];
+      of.id = cudaLaunchAttributeProgrammaticStreamSerialization, of.val.programmaticStreamSerializationAllowed = 1;
+    }
+  }
+  Launch(const Launch&) = delete;
+  Launch& operator=(const Launch&) = delete;
+
+  cudaLaunchAttribute attributes[2] = {};
+  cudaLaunchConfig_t config = {};
+};
+
+// How many clusters the GPU runs at the same time.
+template <class... Params>
+Index most_clusters(unsigned size, void (*kernel)(Params...), unsigned threads, Index shared_bytes) {
+  allow_shared_bytes(kernel, shared_bytes);
+  const Launch launch(size, dim3(size), threads, shared_bytes, Stream(), false);
+  int count = 0;
+  check(cudaOccupancyMaxActiveClusters(&count, kernel, &launch.config), "the number of clusters");
+  return count;
+}
+
 // blocks.x may be any number, of clusters whole ones; y and z at most 65,535. Does nothing when there are no blocks.
 template <class... Params, class... Args>
 void launch_clusters(unsigned size, void (*kernel)(Params...), dim3 blocks, unsigned threads, Index shared_bytes, Stream stream,
                      const Args&... args) {
   if (blocks.x == 0 || blocks.y == 0 || blocks.z == 0) return;
-  if (shared_bytes > kSharedForAll) {
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
-                               static_cast<int>(shared_bytes)),
-          "more shared memory for a block than this GPU has");
-  }
-  cudaLaunchConfig_t config = {};
-  config.gridDim = blocks, config.blockDim = dim3(threads);
-  config.dynamicSmemBytes = static_cast<std::size_t>(shared_bytes), config.stream = native(stream);
-  cudaLaunchAttribute attribute = {};
-  attribute.id = cudaLaunchAttributeClusterDimension, attribute.val.clusterDim = {size, 1, 1};
-  if (size > 1) config.attrs = &attribute, config.numAttrs = 1;
+  allow_shared_bytes(kernel, shared_bytes);
+  const Launch launch(size, blocks, threads, shared_bytes, stream, starts_early(kernel));
   last_launched() = reinterpret_cast<const void*>(kernel);
-  check(cudaLaunchKernelEx(&config, kernel, args...), "launch of a kernel");
+  check(cudaLaunchKernelEx(&launch.config, kernel, args...), "launch of a kernel");
 }
 
 // Blocks by themselves.

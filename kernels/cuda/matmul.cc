@@ -1,21 +1,63 @@
+#include <array>
+
 #include "core/error.h"
+#include "kernels/cuda/launch.h"
 #include "kernels/cuda/matmul_few_rows.h"
 #include "kernels/cuda/table.h"
 
 namespace riverrun::kernels::cuda {
 
-void matmul_few_rows(const CudaMatrix& w, const MatmulArgs& args, Stream stream) {
-  const FewRowsParameters parameters = {.M = args.M,
-                                        .N = w.rows(),
-                                        .K = w.cols(),
-                                        .w_stride = w.stride(),
-                                        .x_stride = args.x_stride == 0 ? w.cols() : args.x_stride,
-                                        .x = args.x,
-                                        .w = w.data(),
-                                        .y = args.y,
-                                        .y_type = args.y_type,
-                                        .epilogue = args.epilogue};
-  w.type() == DType::f32 ? few_rows_f32(parameters, stream) : few_rows_16(parameters, w.type(), stream);
+namespace {
+
+FewRowsProduct product_of(const CudaMatrix& w, const MatmulArgs& args) {
+  return {.M = args.M,
+          .N = w.rows(),
+          .K = w.cols(),
+          .w_stride = w.stride(),
+          .x_stride = args.x_stride == 0 ? w.cols() : args.x_stride,
+          .x = args.x,
+          .w = w.data(),
+          .y = args.y,
+          .y_type = args.y_type,
+          .epilogue = args.epilogue};
+}
+
+// Which products go into one launch.
+struct Kind {
+  DType type;
+  bool few_warps;
+  bool operator==(const Kind&) const = default;
+};
+
+void launch_group(std::span<const FewRowsProduct> group, DType type, Stream stream) {
+  type == DType::f32 ? few_rows_f32(group, stream) : few_rows_16(group, type, stream);
+}
+
+}  // namespace
+
+FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index columns) {
+  FewRowsGroup group;
+  for (const FewRowsProduct& product : products) {
+    group.products[group.count] = product;
+    group.first_block[group.count + 1] = group.first_block[group.count] + blocks_for(product.N, columns);
+    ++group.count;
+  }
+  return group;
+}
+
+void matmul_few_rows(std::span<const MatmulArgs> products, Stream stream) {
+  for (const Kind kind : {Kind{DType::f32, false}, {DType::f32, true}, {DType::bf16, false}, {DType::f16, false}}) {
+    std::array<FewRowsProduct, kMostProducts> group;
+    std::size_t count = 0;
+    for (const MatmulArgs& args : products) {
+      const CudaMatrix& w = matrix_of(args);
+      const FewRowsProduct product = product_of(w, args);
+      if (args.M == 0 || Kind{w.type(), w.type() == DType::f32 && few_warps(product)} != kind) continue;
+      group[count++] = product;
+      if (count == group.size()) launch_group(group, kind.type, stream), count = 0;
+    }
+    if (count > 0) launch_group({group.data(), count}, kind.type, stream);
+  }
 }
 
 const CudaMatrix& matrix_of(const MatmulArgs& args) {
@@ -28,6 +70,6 @@ const CudaMatrix& matrix_of(const MatmulArgs& args) {
   return *w;
 }
 
-void matmul(const MatmulArgs& args, Stream stream) { matmul_few_rows(matrix_of(args), args, stream); }
+void matmul(std::span<const MatmulArgs> products, Stream stream) { matmul_few_rows(products, stream); }
 
 }  // namespace riverrun::kernels::cuda

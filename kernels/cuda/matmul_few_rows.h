@@ -1,24 +1,41 @@
 // Products with few rows of x (decoding): the weights are read once from memory, which is what such a product
-// costs.
+// costs. Several go into one launch: small ones would leave the GPU idle one after the other.
 #pragma once
+
+#include <span>
 
 #include "kernels/cuda/packed_matrix.h"
 
 namespace riverrun::kernels::cuda {
 
 // The contract of kernels::Matmul, for any number of rows. How the sum over the columns is cut depends on
-// nothing but their number, so that a row has the same bits whichever kernel of this file, and how many rows,
-// it meets.
-void matmul_few_rows(const CudaMatrix& w, const MatmulArgs& args, Stream stream);
+// nothing but their number, so that a row has the same bits whichever kernel of this file, how many rows, and which other
+// products it meets.
+void matmul_few_rows(std::span<const MatmulArgs> products, Stream stream);
 
-struct FewRowsParameters {
+struct FewRowsProduct {
   Index M, N, K, w_stride, x_stride;
   const void *x, *w;
   void* y;
   DType y_type;
   Epilogue epilogue;
 };
-void few_rows_f32(const FewRowsParameters& parameters, Stream stream);
-void few_rows_16(const FewRowsParameters& parameters, DType operand, Stream stream);
+
+// As a launch gets them: product p has the blocks [first_block[p], first_block[p + 1]) in x.
+inline constexpr int kMostProducts = 8;
+struct FewRowsGroup {
+  int count = 0;
+  unsigned first_block[kMostProducts + 1] = {};
+  FewRowsProduct products[kMostProducts];
+};
+// Each takes one block per so many columns of y.
+FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index columns);
+
+// At most kMostProducts, which have rows; those in fp32 of one few_warps().
+void few_rows_f32(std::span<const FewRowsProduct> products, Stream stream);
+void few_rows_16(std::span<const FewRowsProduct> products, DType operand, Stream stream);
+
+// In fp32: whether so few columns are summed by few warps.
+bool few_warps(const FewRowsProduct& product);
 
 }  // namespace riverrun::kernels::cuda

@@ -3,8 +3,7 @@
 // reads 8 neighbouring columns at once, of W and of x alike: which column stands for which k inside a product
 // makes no difference to it.
 #include "kernels/cuda/epilogue.cuh"
-#include "kernels/cuda/launch.h"
-#include "kernels/cuda/matmul_few_rows.h"
+#include "kernels/cuda/few_rows.cuh"
 #include "kernels/cuda/mma.cuh"
 
 namespace riverrun::kernels::cuda {
@@ -32,7 +31,7 @@ __device__ __forceinline__ uint4 load_eight(const T* row, Index at, Index K) {
 
 // The block's rows of x times its rows of W, over this warp's slabs.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
-__device__ __forceinline__ void multiply_slabs(const FewRowsParameters& args, Index m0, Index n0,
+__device__ __forceinline__ void multiply_slabs(const FewRowsProduct& args, Index m0, Index n0,
                                                float (&sums)[kRowTiles][kOutputTiles][4]) {
   const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
   const Index group = lane / 4, column = 8 * (lane % 4);
@@ -63,12 +62,16 @@ __device__ __forceinline__ void multiply_slabs(const FewRowsParameters& args, In
   }
 }
 
-// blockIdx.x: kOutputTiles tiles of columns of y, blockIdx.y: kRowTiles tiles of rows.
+// blockIdx.x: kOutputTiles tiles of columns of y of a product, blockIdx.y: kRowTiles tiles of rows.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
-__global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : 3)
-    few_rows_16_kernel(const __grid_constant__ FewRowsParameters args) {
+__global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : kRowTiles > 1 ? 2 : 3)
+    few_rows_16_kernel(const __grid_constant__ FewRowsGroup products) {
   constexpr int kOutputs = kOutputTiles * kTileOutputs, kSize = kRowTiles * kTileRows * kOutputs;
-  const Index m0 = Index{blockIdx.y} * kRowTiles * kTileRows, n0 = Index{blockIdx.x} * kOutputs;
+  const auto [args, block] = own_block(products);
+  const Index m0 = Index{blockIdx.y} * kRowTiles * kTileRows, n0 = block * kOutputs;
+  fetch_weights<kOutputs>(args, n0, sizeof(T));
+  wait_for_previous();
+  if (m0 >= args.M) return;
   float sums[kRowTiles][kOutputTiles][4] = {};
   multiply_slabs<T, kRowTiles, kOutputTiles, kWhole>(args, m0, n0, sums);
 
@@ -96,33 +99,36 @@ __global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : 
 }
 
 template <class T, int kRowTiles, int kOutputTiles>
-void launch_tiles(const FewRowsParameters& parameters, Stream stream) {
+void launch_tiles(std::span<const FewRowsProduct> products, Stream stream) {
   constexpr int kRows = kRowTiles * kTileRows, kOutputs = kOutputTiles * kTileOutputs;
-  const dim3 blocks(blocks_for(parameters.N, kOutputs), blocks_for(parameters.M, kRows));
-  const bool eights = parameters.K % 8 == 0 && parameters.x_stride % 8 == 0 && whole_fours(0, parameters.x);
+  const FewRowsGroup group = group_of(products, kOutputs);
+  const bool eights =
+      all_of(products, [](const FewRowsProduct& of) { return of.K % 8 == 0 && of.x_stride % 8 == 0 && whole_fours(0, of.x); });
   with_flag(eights, [&](auto whole) {
-    launch(few_rows_16_kernel<T, kRowTiles, kOutputTiles, whole.value>, blocks, kThreads,
-           Index{sizeof(float)} * kWarps * kRows * kOutputs, stream, parameters);
+    launch(few_rows_16_kernel<T, kRowTiles, kOutputTiles, whole.value>, blocks_of(group, kRows), kThreads,
+           Index{sizeof(float)} * kWarps * kRows * kOutputs, stream, group);
   });
 }
 
-// Below this, fewer columns of y go to a block, so that there are blocks enough for the multiprocessors.
+// With fewer in all, fewer columns of y go to a block, so that there are blocks enough for the multiprocessors.
 constexpr Index kManyOutputs = 4096;
 
 template <class T>
-void launch_for(const FewRowsParameters& parameters, Stream stream) {
-  const bool many = parameters.N >= kManyOutputs;
-  if (parameters.M <= kTileRows) {
-    many ? launch_tiles<T, 1, 2>(parameters, stream) : launch_tiles<T, 1, 1>(parameters, stream);
+void launch_for(std::span<const FewRowsProduct> products, Stream stream) {
+  Index outputs = 0;
+  for (const FewRowsProduct& of : products) outputs += of.N;
+  const bool many = outputs >= kManyOutputs;
+  if (all_of(products, [](const FewRowsProduct& of) { return of.M <= kTileRows; })) {
+    many ? launch_tiles<T, 1, 2>(products, stream) : launch_tiles<T, 1, 1>(products, stream);
   } else {
-    many ? launch_tiles<T, 4, 4>(parameters, stream) : launch_tiles<T, 4, 2>(parameters, stream);
+    many ? launch_tiles<T, 4, 4>(products, stream) : launch_tiles<T, 4, 2>(products, stream);
   }
 }
 
 }  // namespace
 
-void few_rows_16(const FewRowsParameters& parameters, DType operand, Stream stream) {
-  operand == DType::bf16 ? launch_for<Bf16>(parameters, stream) : launch_for<F16>(parameters, stream);
+void few_rows_16(std::span<const FewRowsProduct> products, DType operand, Stream stream) {
+  operand == DType::bf16 ? launch_for<Bf16>(products, stream) : launch_for<F16>(products, stream);
 }
 
 }  // namespace riverrun::kernels::cuda

@@ -1,8 +1,7 @@
 // Few rows in fp32. The columns of W are dealt to the threads of a block in fours; each thread sums its own
 // for all rows and outputs of the block, then the partial sums of an output are added thread by thread.
 #include "kernels/cuda/epilogue.cuh"
-#include "kernels/cuda/launch.h"
-#include "kernels/cuda/matmul_few_rows.h"
+#include "kernels/cuda/few_rows.cuh"
 
 namespace riverrun::kernels::cuda {
 
@@ -17,11 +16,15 @@ struct Partial {
   float of_warp[kWarps][kRows * kOutputs];
 };
 
-// blockIdx.x: kOutputs columns of y, blockIdx.y: kRows rows.
+// blockIdx.x: kOutputs columns of y of a product, blockIdx.y: kRows rows.
 template <int kRows, int kWarps, bool kWhole>
 __global__ void __launch_bounds__(kWarps* kWarp)
-    few_rows_f32_kernel(const __grid_constant__ FewRowsParameters args) {
-  const Index n0 = Index{blockIdx.x} * kOutputs, m0 = Index{blockIdx.y} * kRows;
+    few_rows_f32_kernel(const __grid_constant__ FewRowsGroup products) {
+  const auto [args, block] = own_block(products);
+  const Index n0 = block * kOutputs, m0 = Index{blockIdx.y} * kRows;
+  fetch_weights<kOutputs>(args, n0, sizeof(float));
+  wait_for_previous();
+  if (m0 >= args.M) return;
   const float *x = static_cast<const float*>(args.x) + m0 * args.x_stride,
               *w = static_cast<const float*>(args.w) + n0 * args.w_stride;
   const int rows = static_cast<int>(args.M - m0 < kRows ? args.M - m0 : kRows),
@@ -67,25 +70,29 @@ __global__ void __launch_bounds__(kWarps* kWarp)
 }
 
 template <int kRows, int kWarps>
-void launch_rows(const FewRowsParameters& parameters, Stream stream) {
-  const dim3 blocks(blocks_for(parameters.N, kOutputs), blocks_for(parameters.M, kRows));
-  with_flag(whole_fours(parameters.K, parameters.x) && parameters.x_stride % 4 == 0, [&](auto whole) {
-    launch(few_rows_f32_kernel<kRows, kWarps, whole.value>, blocks, kWarps * kWarp, 0, stream, parameters);
+void launch_rows(std::span<const FewRowsProduct> products, Stream stream) {
+  const FewRowsGroup group = group_of(products, kOutputs);
+  const bool fours = all_of(products, [](const FewRowsProduct& of) { return whole_fours(of.K, of.x) && of.x_stride % 4 == 0; });
+  with_flag(fours, [&](auto whole) {
+    launch(few_rows_f32_kernel<kRows, kWarps, whole.value>, blocks_of(group, kRows), kWarps * kWarp, 0, stream, group);
   });
 }
 
-// By the number of columns alone.
+constexpr int kFewWarps = 2, kManyWarps = 8;
+
 template <int kRows>
-void launch_for(const FewRowsParameters& parameters, Stream stream) {
-  constexpr int kFewWarps = 2, kManyWarps = 8;
-  parameters.K <= 4 * kFewWarps* kWarp ? launch_rows<kRows, kFewWarps>(parameters, stream)
-                                       : launch_rows<kRows, kManyWarps>(parameters, stream);
+void launch_for(std::span<const FewRowsProduct> products, Stream stream) {
+  few_warps(products.front()) ? launch_rows<kRows, kFewWarps>(products, stream) : launch_rows<kRows, kManyWarps>(products, stream);
 }
 
 }  // namespace
 
-void few_rows_f32(const FewRowsParameters& parameters, Stream stream) {
-  parameters.M == 1 ? launch_for<1>(parameters, stream) : launch_for<kMostRows>(parameters, stream);
+// By the number of columns alone.
+bool few_warps(const FewRowsProduct& product) { return product.K <= 4 * kFewWarps * kWarp; }
+
+void few_rows_f32(std::span<const FewRowsProduct> products, Stream stream) {
+  const bool one_row = all_of(products, [](const FewRowsProduct& of) { return of.M == 1; });
+  one_row ? launch_for<1>(products, stream) : launch_for<kMostRows>(products, stream);
 }
 
 }  // namespace riverrun::kernels::cuda

@@ -11,6 +11,7 @@ namespace {
 // A block takes a row.
 template <bool kWhole, class To>
 __global__ void layer_norm_kernel(LayerNormArgs args, To* y) {
+  wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   float* row = launch_shared<float>();
   const Index first = blockIdx.x * args.D;
@@ -23,6 +24,7 @@ __global__ void layer_norm_kernel(LayerNormArgs args, To* y) {
 // memory.
 template <bool kWhole, class From>
 __global__ void embed_kernel(EmbedArgs args, const From* table) {
+  wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   float* row = launch_shared<float>();
   const Index D = args.D, id = args.ids[blockIdx.x];

@@ -23,6 +23,7 @@ __device__ float most_over_block(float value, BlockSum& of) {
 
 // A block takes a row. A NaN is passed over by the maximum, but not by the sum of exponentials.
 __global__ void __launch_bounds__(kLogProbThreads) log_prob_kernel(LogProbArgs args) {
+  wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   const float* row = args.logits + blockIdx.x * args.V;
   float most = -std::numeric_limits<float>::infinity();
@@ -78,6 +79,7 @@ __device__ __forceinline__ Largest largest_over_block(Largest mine, LargestOfWar
 
 // A block takes a row.
 __global__ void __launch_bounds__(kPickThreads) pick_largest_kernel(PickLargestArgs args) {
+  wait_for_previous();
   LargestOfWarps& warps = block_shared<LargestOfWarps>();
   float* row = args.logits + blockIdx.x * args.V;
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
@@ -105,6 +107,7 @@ constexpr Index kRowsAhead = 8;  // rows read at once: the additions wait for ea
 
 // A thread per column.
 __global__ void __launch_bounds__(kSumThreads) sum_rows_kernel(SumRowsArgs args) {
+  wait_for_previous();
   const Index d = Index{blockIdx.x} * kSumThreads + threadIdx.x;
   if (d >= args.D) return;
   double sum = args.sum[d];

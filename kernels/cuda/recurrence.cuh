@@ -45,6 +45,7 @@ template <class Rule, int kFours, bool kWhole>
 __global__ void __launch_bounds__(kRecurrenceThreads)
     recurrence_kernel(const __grid_constant__ RecurrenceParameters args, const __grid_constant__ Rule rule,
                       const __grid_constant__ SegmentTable segments) {
+  wait_for_previous();
   constexpr int kKeys = 4 * kLanesOfRow * kFours;
   struct Tile {
     float operands[kTokensOfTile][Rule::kOperands][kKeys];

@@ -56,6 +56,7 @@ __device__ __forceinline__ void normal_row(const MixParameters& args, Index t, f
 template <bool kWhole, class To>
 __global__ void shift_mix_kernel(const __grid_constant__ MixParameters args,
                                  const __grid_constant__ SegmentTable segments) {
+  wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   const Index D = args.D, end_of_all = segments.entries[segments.count - 1].end;
   float *now = launch_shared<float>(), *before = now + padded_width(D);
@@ -88,6 +89,7 @@ __global__ void shift_mix_kernel(const __grid_constant__ MixParameters args,
 template <bool kWhole>
 __global__ void last_rows_kernel(const __grid_constant__ MixParameters args,
                                  const __grid_constant__ SegmentTable segments) {
+  wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   float* row = launch_shared<float>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.x];

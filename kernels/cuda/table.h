@@ -13,7 +13,7 @@ KernelTable table_on(Device& device);
 
 // The slots of the table; contracts are in kernels/*.h.
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream);
-void matmul(const MatmulArgs& args, Stream stream);
+void matmul(std::span<const MatmulArgs> products, Stream stream);
 void layer_norm(const LayerNormArgs& args, Stream stream);
 void embed(const EmbedArgs& args, Stream stream);
 void shift_mix(const ShiftMixArgs& args, Stream stream);

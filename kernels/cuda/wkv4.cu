@@ -48,6 +48,7 @@ struct Wkv4State {
 // blockIdx.x: a warp of channels, blockIdx.y: a segment.
 __global__ void __launch_bounds__(kThreads)
     wkv4_kernel(const __grid_constant__ Wkv4Parameters args, const __grid_constant__ SegmentTable segments) {
+  wait_for_previous();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
   const Index c = Index{blockIdx.x} * kThreads + threadIdx.x, d = args.first_channel + c;
   if (c >= args.channels) return;

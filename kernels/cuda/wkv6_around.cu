@@ -9,6 +9,7 @@ namespace {
 
 template <bool kWhole>
 __global__ void wkv6_decay_kernel(Wkv6DecayArgs args) {
+  wait_for_previous();
   const Index at = own_column();
   if (at >= args.D) return;
   float* row = args.w + blockIdx.x * args.D;
@@ -20,6 +21,7 @@ __global__ void wkv6_decay_kernel(Wkv6DecayArgs args) {
 // A warp takes a row's head.
 template <class To>
 __global__ void __launch_bounds__(kGroupThreads) wkv6_readout_kernel(Wkv6ReadoutArgs args, To* out) {
+  wait_for_previous();
   const Index head = own_head(), N = args.N, D = args.H * N;
   if (head >= args.M * args.H) return;
   const Index at = head * N, d0 = at % D;

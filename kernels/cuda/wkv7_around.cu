@@ -10,6 +10,7 @@ namespace {
 constexpr float kDecayScale = 0.60653065971263342360f;  // e^{-1/2}
 
 __global__ void __launch_bounds__(kGroupThreads) wkv7_inputs_kernel(Wkv7InputsArgs args) {
+  wait_for_previous();
   const Index head = own_head(), N = args.N, D = args.H * N;
   if (head >= args.M * args.H) return;
   const Index at = head * N, d0 = at % D;
@@ -36,6 +37,7 @@ __global__ void __launch_bounds__(kGroupThreads) wkv7_inputs_kernel(Wkv7InputsAr
 
 template <class To>
 __global__ void __launch_bounds__(kGroupThreads) wkv7_readout_kernel(Wkv7ReadoutArgs args, To* out) {
+  wait_for_previous();
   const Index head = own_head(), N = args.N, D = args.H * N;
   if (head >= args.M * args.H) return;
   const Index at = head * N, d0 = at % D;

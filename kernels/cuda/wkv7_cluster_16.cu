@@ -33,6 +33,11 @@ struct ClusterMemory {
   SharedBarrier ready[kSlots], read[kCrews];
 };
 
+// What is copied from block to block: all but what only the crew needs.
+template <int N>
+constexpr unsigned kHandedOn = offsetof(Wkv7Chunk16<N>, L);
+static_assert(kHandedOn<32> % 16 == 0 && kHandedOn<64> % 16 == 0);
+
 template <int N>
 constexpr int kReaders = N / 32;  // warps
 template <int N>
@@ -60,7 +65,7 @@ struct ClusterHandover {
     if (thread == 0) {
       SharedBarrier& ready = memory.ready[first(crew)];
       arrive_in_block(rank, ready);
-      send_to_block(1 - rank, &slot(crew), offsetof(Chunk, L), ready);
+      send_to_block(1 - rank, &slot(crew), kHandedOn<N>, ready);
     }
   }
   __device__ __forceinline__ void wait_until_read(int crew, unsigned step) const { wait_for_phase(memory.read[crew], step); }
@@ -82,6 +87,7 @@ __global__ void __launch_bounds__(kBlock<N>, 1)
     wkv7_cluster_16_kernel([[maybe_unused]] const __grid_constant__ Chunk16Parameters args,
                            [[maybe_unused]] const __grid_constant__ SegmentTable segments) {
 #if RIVERRUN_HAS_CLUSTERS
+  wait_for_previous();
   using Handover = ClusterHandover<N>;
   const Handover handover = {*launch_shared<ClusterMemory<N>>(), static_cast<int>(cluster_rank())};
   if (threadIdx.x == 0) handover.make_barriers();
@@ -109,9 +115,13 @@ auto with_kernel(Index N, Function&& f) {
 
 }  // namespace
 
+// The multiprocessors of a cluster are neighbours, of which a GPU may have fewer pairs than it has halves.
 bool has_wkv7_clusters(Index N, Index heads) {
   if (kBlocks * heads > multiprocessors()) return false;
-  return with_kernel(N, [](auto* kernel, Index bytes, int) { return compiled_for(kernel) >= 90 && most_shared_bytes() >= bytes; });
+  return with_kernel(N, [heads](auto* kernel, Index bytes, int threads) {
+    return compiled_for(kernel) >= 90 && most_shared_bytes() >= bytes &&
+           heads <= most_clusters(kBlocks, kernel, static_cast<unsigned>(threads), bytes);
+  });
 }
 
 void wkv7_clusters_16(const Wkv7Args& args, const SegmentTable& segments, Stream stream) {

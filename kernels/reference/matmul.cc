@@ -42,13 +42,7 @@ class PlainMatrix final : public PackedMatrix {
   WeightMemory data_;
 };
 
-}  // namespace
-
-std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream) {
-  return std::make_unique<PlainMatrix>(source, operand);
-}
-
-void matmul(const MatmulArgs& args, Stream) {
+void multiply(const MatmulArgs& args) {
   if (const auto* quantised = dynamic_cast<const Int8Matrix*>(args.w)) return int8_matmul(*quantised, args);
   const auto* w = dynamic_cast<const PlainMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
@@ -63,6 +57,16 @@ void matmul(const MatmulArgs& args, Stream) {
       finish(args, m * w->rows() + n, product);
     }
   }
+}
+
+}  // namespace
+
+std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream) {
+  return std::make_unique<PlainMatrix>(source, operand);
+}
+
+void matmul(std::span<const MatmulArgs> products, Stream) {
+  for (const MatmulArgs& product : products) multiply(product);
 }
 
 }  // namespace riverrun::kernels::reference

@@ -12,9 +12,10 @@ void GatedNetwork::mix_channel(Workspace& workspace, Index layer, In rows, Out n
 void GatedNetwork::feed_forward(Workspace& workspace, Index layer) const {
   auto& ws = shared(workspace);
   const ChannelMix& at = channel_mixes_[layer];
-  product(ws, ws.mix[ChannelMix::kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
-  inner_product(ws, ws.mix[ChannelMix::kK], at.key, Epilogue::relu_squared);
-  product(ws, ws.inner, at.value, ws.y.data());
+  const std::array of_mixes = {to_floats(ws, ws.mix[ChannelMix::kR].data(), at.receptance, ws.r.data(), Epilogue::sigmoid),
+                               to_operands(ws, ws.mix[ChannelMix::kK].data(), at.key, ws.inner.data(), Epilogue::relu_squared)};
+  products(ws, of_mixes);
+  product(ws, to_floats(ws, ws.inner.data(), at.value, ws.y.data()));
   kernels_.gate_add({ws.rows(), config_.channels, ws.r.data(), ws.y.data(), ws.x.data()}, ws.stream);
 }
 

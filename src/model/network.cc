@@ -92,7 +92,7 @@ void Network::logits(Workspace& workspace, Index first, Index rows, float* out) 
   auto& ws = shared(workspace);
   RR_CHECK(head_ != nullptr, "logits without a head");
   final_norm(ws, first, rows, ws.mix[0].data(), precision_);
-  kernels_.matmul({rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none, 0, ws.phase}, ws.stream);
+  product(ws, {rows, ws.mix[0].data(), head_.get(), out, DType::f32, Epilogue::none, 0, ws.phase});
 }
 
 void Network::pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const {
@@ -144,24 +144,19 @@ void Network::shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::s
                      ws.stream);
 }
 
-void Network::product(WS& ws, const Buffer& x, const Matrix& w, float* y, Epilogue epilogue) const {
-  kernels_.matmul({ws.rows(), x.data(), w.get(), y, DType::f32, epilogue, 0, ws.phase}, ws.stream);
+kernels::MatmulArgs Network::to_floats(const WS& ws, const void* x, const Matrix& w, float* y, Epilogue epilogue) const {
+  return {ws.rows(), x, w.get(), y, DType::f32, epilogue, 0, ws.phase};
 }
 
-void Network::inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const {
-  kernels_.matmul({ws.rows(), x.data(), w.get(), ws.inner.data(), precision_, epilogue, 0, ws.phase}, ws.stream);
-}
-
-void Network::lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const {
-  inner_product(ws, x, pair.down, activation);
-  product(ws, ws.inner, pair.up, y);
+kernels::MatmulArgs Network::to_operands(const WS& ws, const void* x, const Matrix& w, void* y, Epilogue epilogue) const {
+  return {ws.rows(), x, w.get(), y, precision_, epilogue, 0, ws.phase};
 }
 
 void Network::gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate, const Matrix& output) const {
   kernels_.wkv6_readout({ws.rows(), config_.heads, config_.head_size, ws.y.data(), gate.data(), ln_x.weight.data(), ln_x.bias.data(),
                          config_.group_norm_eps, ws.mix[0].data(), precision_},
                         ws.stream);
-  product(ws, ws.mix[0], output, ws.x.data(), Epilogue::add);
+  product(ws, to_floats(ws, ws.mix[0].data(), output, ws.x.data(), Epilogue::add));
 }
 
 Norm Network::load_norm(WeightLoader& load, const std::string& name, Index D) {

@@ -90,11 +90,12 @@ class Network : public Model {
   // LayerNorm of the residual stream, token shift, and one lerp into ws.mix per mu.
   void shift_mix(WS& ws, const Norm& norm, In rows, Out next_rows, std::span<const Array<float>> mu, float* normal = nullptr,
                  float* change = nullptr) const;
-  // y = epilogue(w x) in fp32; x is in the operand type.
-  void product(WS& ws, const Buffer& x, const Matrix& w, float* y, Epilogue epilogue = Epilogue::none) const;
-  // ws.inner = epilogue(w x), in the operand type.
-  void inner_product(WS& ws, const Buffer& x, const Matrix& w, Epilogue epilogue) const;
-  void lora(WS& ws, const Buffer& x, const Lora& pair, Epilogue activation, float* y) const;
+  // y = epilogue(w x) of the block's rows, x in the operand type: y in fp32, or in the operand type.
+  kernels::MatmulArgs to_floats(const WS& ws, const void* x, const Matrix& w, float* y, Epilogue epilogue = Epilogue::none) const;
+  kernels::MatmulArgs to_operands(const WS& ws, const void* x, const Matrix& w, void* y, Epilogue epilogue) const;
+  // Products that do not depend on one another.
+  void products(WS& ws, std::span<const kernels::MatmulArgs> independent) const { kernels_.matmul(independent, ws.stream); }
+  void product(WS& ws, const kernels::MatmulArgs& args) const { kernels_.matmul({&args, 1}, ws.stream); }
   // Read-out of RWKV-5 and 6: x += output (GN(y; ln_x) * gate); an empty gate means 1.
   void gated_read_out(WS& ws, const Norm& ln_x, const Array<float>& gate, const Matrix& output) const;
 

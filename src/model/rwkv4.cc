@@ -49,9 +49,10 @@ class Rwkv4 : public GatedNetwork {
   void project(Workspace& workspace, Index layer) const override {
     auto& ws = shared(workspace);
     const Layer& at = layers_[layer];
-    product(ws, ws.mix[kR], at.receptance, ws.r.data(), Epilogue::sigmoid);
-    product(ws, ws.mix[kK], at.key, ws.k.data());
-    product(ws, ws.mix[kV], at.value, ws.v.data());
+    const std::array of_mixes = {to_floats(ws, ws.mix[kR].data(), at.receptance, ws.r.data(), Epilogue::sigmoid),
+                                 to_floats(ws, ws.mix[kK].data(), at.key, ws.k.data()),
+                                 to_floats(ws, ws.mix[kV].data(), at.value, ws.v.data())};
+    products(ws, of_mixes);
   }
 
   void pass_state(Workspace& workspace, Index layer, Index first_part, Index parts, In state, Out next_state) const override {
@@ -65,7 +66,7 @@ class Rwkv4 : public GatedNetwork {
   void read_out(Workspace& workspace, Index layer) const override {
     auto& ws = shared(workspace);
     kernels_.gate({ws.rows(), config_.channels, ws.r.data(), ws.y.data(), nullptr, ws.mix[0].data(), precision_}, ws.stream);
-    product(ws, ws.mix[0], layers_[layer].output, ws.x.data(), Epilogue::add);
+    product(ws, to_floats(ws, ws.mix[0].data(), layers_[layer].output, ws.x.data(), Epilogue::add));
   }
 
  private:

@@ -59,10 +59,10 @@ class Rwkv5 : public GatedNetwork {
   void project(Workspace& workspace, Index layer) const override {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
-    product(ws, ws.mix[kR], at.receptance, ws.r.data());
-    product(ws, ws.mix[kK], at.key, ws.k.data());
-    product(ws, ws.mix[kV], at.value, ws.v.data());
-    if (at.gate != nullptr) product(ws, ws.mix[kG], at.gate, ws.g.data(), Epilogue::silu);
+    std::vector of_mixes = {to_floats(ws, ws.mix[kR].data(), at.receptance, ws.r.data()),
+                            to_floats(ws, ws.mix[kK].data(), at.key, ws.k.data()), to_floats(ws, ws.mix[kV].data(), at.value, ws.v.data())};
+    if (at.gate != nullptr) of_mixes.push_back(to_floats(ws, ws.mix[kG].data(), at.gate, ws.g.data(), Epilogue::silu));
+    products(ws, of_mixes);
   }
 
   void pass_state(Workspace& workspace, Index layer, Index first_part, Index parts, In state, Out next_state) const override {

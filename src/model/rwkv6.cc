@@ -68,11 +68,12 @@ class Rwkv6 : public GatedNetwork {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
     mix_by_token(ws, at);
-    product(ws, ws.mix[kR], at.receptance, ws.r.data());
-    product(ws, ws.mix[kK], at.key, ws.k.data());
-    product(ws, ws.mix[kV], at.value, ws.v.data());
-    product(ws, ws.mix[kG], at.gate, ws.g.data(), Epilogue::silu);
-    lora(ws, ws.mix[kW], at.decay_lora, Epilogue::tanh, ws.w.data());
+    const std::array of_mixes = {
+        to_floats(ws, ws.mix[kR].data(), at.receptance, ws.r.data()), to_floats(ws, ws.mix[kK].data(), at.key, ws.k.data()),
+        to_floats(ws, ws.mix[kV].data(), at.value, ws.v.data()), to_floats(ws, ws.mix[kG].data(), at.gate, ws.g.data(), Epilogue::silu),
+        to_operands(ws, ws.mix[kW].data(), at.decay_lora.down, ws.inner.data(), Epilogue::tanh)};
+    products(ws, of_mixes);
+    product(ws, to_floats(ws, ws.inner.data(), at.decay_lora.up, ws.w.data()));
     kernels_.wkv6_decay({ws.rows(), config_.channels, ws.w.data(), at.decay.data()}, ws.stream);
   }
 
@@ -97,15 +98,17 @@ class Rwkv6 : public GatedNetwork {
   // The five lerps: normal + change * (mu[q] + tanh(x_x w1)[q] w2[q]).
   void mix_by_token(Rwkv6Workspace& ws, const Layer& at) const {
     const Index R = config_.rank_shift;
-    inner_product(ws, ws.mix[0], at.shift_down, Epilogue::tanh);
+    product(ws, to_operands(ws, ws.mix[0].data(), at.shift_down, ws.inner.data(), Epilogue::tanh));
     const auto deltas = ws.deltas();
     std::array<const float*, kLerps> mu, delta;
     std::array<void*, kLerps> out;
+    std::array<kernels::MatmulArgs, kLerps> up;
     for (Index q = 0; q < kLerps; ++q) {
-      const std::byte* const part = ws.inner.data() + q * R * size_of(precision_);
-      kernels_.matmul({ws.rows(), part, at.shift_up[q].get(), deltas[q], DType::f32, Epilogue::none, kLerps * R, ws.phase}, ws.stream);
+      up[q] = to_floats(ws, ws.inner.data() + q * R * size_of(precision_), at.shift_up[q], deltas[q]);
+      up[q].x_stride = kLerps * R;
       mu[q] = at.mu[q].data(), delta[q] = deltas[q], out[q] = ws.mix[q].data();
     }
+    products(ws, up);
     kernels_.dynamic_mix({ws.rows(), config_.channels, ws.normal(), ws.change.data(), kLerps, mu.data(), delta.data(), out.data(),
                           precision_},
                          ws.stream);

@@ -85,14 +85,19 @@ class Rwkv7 : public Network {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
     float* const v = values(ws, layer);
-    product(ws, ws.mix[kR], at.receptance, ws.r.data());
-    product(ws, ws.mix[kK], at.key, ws.k.data());
-    product(ws, ws.mix[kV], at.value, v);
-    lora(ws, ws.mix[kW], at.w, Epilogue::tanh, ws.w.data());
-    lora(ws, ws.mix[kA], at.a, Epilogue::none, ws.a.data());
-    lora(ws, ws.mix[kG], at.g, Epilogue::sigmoid, ws.g.data());
     const bool first = layer == 0;
-    if (!first) lora(ws, ws.mix[kV], at.v, Epilogue::none, ws.v_mix.data());
+    const std::size_t loras = first ? 3 : 4;
+    const auto inner = lora_rows(ws);
+    const std::array down = {
+        to_floats(ws, ws.mix[kR].data(), at.receptance, ws.r.data()), to_floats(ws, ws.mix[kK].data(), at.key, ws.k.data()),
+        to_floats(ws, ws.mix[kV].data(), at.value, v), to_operands(ws, ws.mix[kW].data(), at.w.down, inner.w, Epilogue::tanh),
+        to_operands(ws, ws.mix[kA].data(), at.a.down, inner.a, Epilogue::none),
+        to_operands(ws, ws.mix[kG].data(), at.g.down, inner.g, Epilogue::sigmoid),
+        to_operands(ws, ws.mix[kV].data(), at.v.down, inner.v, Epilogue::none)};
+    products(ws, std::span(down).first(3 + loras));
+    const std::array up = {to_floats(ws, inner.w, at.w.up, ws.w.data()), to_floats(ws, inner.a, at.a.up, ws.a.data()),
+                           to_floats(ws, inner.g, at.g.up, ws.g.data()), to_floats(ws, inner.v, at.v.up, ws.v_mix.data())};
+    products(ws, std::span(up).first(loras));
     kernels_.wkv7_inputs({ws.rows(), config_.heads, config_.head_size, ws.w.data(), ws.k.data(), v, ws.a.data(), ws.b.data(),
                           first ? nullptr : ws.v_mix.data(), first ? nullptr : ws.v_first.data(), at.w0.data(), at.a0.data(),
                           first ? nullptr : at.v0.data(), at.k_k.data(), at.k_a.data()},
@@ -114,7 +119,7 @@ class Rwkv7 : public Network {
                            values(ws, layer), ws.g.data(), at.r_k.data(), at.ln_x.weight.data(), at.ln_x.bias.data(),
                            config_.group_norm_eps, ws.mix[0].data(), precision_},
                           ws.stream);
-    product(ws, ws.mix[0], at.output, ws.x.data(), Epilogue::add);
+    product(ws, to_floats(ws, ws.mix[0].data(), at.output, ws.x.data(), Epilogue::add));
   }
 
   void mix_channel(Workspace& workspace, Index layer, In rows, Out next_rows) const override {
@@ -125,16 +130,26 @@ class Rwkv7 : public Network {
     auto& ws = self(workspace);
     const Layer& at = layers_[layer];
     if (deep()) {
-      product(ws, ws.mix[0], at.ffn_key, ws.ffn_key.data(), Epilogue::relu_squared);
+      product(ws, to_floats(ws, ws.mix[0].data(), at.ffn_key, ws.ffn_key.data(), Epilogue::relu_squared));
       scale_by_token(ws, at.embed);
     } else {
-      inner_product(ws, ws.mix[0], at.ffn_key, Epilogue::relu_squared);
+      product(ws, to_operands(ws, ws.mix[0].data(), at.ffn_key, ws.inner.data(), Epilogue::relu_squared));
     }
-    product(ws, ws.inner, at.ffn_value, ws.x.data(), Epilogue::add);
+    product(ws, to_floats(ws, ws.inner.data(), at.ffn_value, ws.x.data(), Epilogue::add));
   }
 
  private:
   static Rwkv7Workspace& self(Workspace& workspace) { return static_cast<Rwkv7Workspace&>(workspace); }
+
+  // Inner rows of the LoRAs, [M, rank] each.
+  struct LoraRows {
+    std::byte *w, *a, *g, *v;
+  };
+  LoraRows lora_rows(const Rwkv7Workspace& ws) const {
+    const auto behind = [&](std::byte* at, Index rank) { return at + ws.capacity * rwkv7_lora_width(rank) * size_of(precision_); };
+    std::byte *const w = ws.inner.data(), *const a = behind(w, config_.rank_decay), *const g = behind(a, config_.rank_rate);
+    return {w, a, g, behind(g, config_.rank_gate)};
+  }
 
   // Layer 0 makes its values where the later layers read them.
   static float* values(Rwkv7Workspace& ws, Index layer) { return layer == 0 ? ws.v_first.data() : ws.v.data(); }
@@ -147,10 +162,11 @@ class Rwkv7 : public Network {
     kernels_.embed({M, R * R, config_.vocab, ws.ids.data(), at.table.data(), at.table_type, nullptr, nullptr, config_.norm_eps,
                     ws.token_matrix.data()},
                    ws.stream);
-    product(ws, ws.embedded, at.from_token, ws.token_matrix.data(), Epilogue::add);
-    product(ws, ws.mix[1], at.pair.down, ws.query.data());
+    const std::array both = {to_floats(ws, ws.embedded.data(), at.from_token, ws.token_matrix.data(), Epilogue::add),
+                             to_floats(ws, ws.mix[1].data(), at.pair.down, ws.query.data())};
+    products(ws, both);
     kernels_.token_matrix({M, R, ws.query.data(), ws.token_matrix.data(), ws.inner.data(), precision_}, ws.stream);
-    product(ws, ws.inner, at.pair.up, ws.ffn_scale.data());
+    product(ws, to_floats(ws, ws.inner.data(), at.pair.up, ws.ffn_scale.data()));
     kernels_.gate({M, config_.ffn, ws.ffn_key.data(), ws.ffn_scale.data(), at.bias.data(), ws.inner.data(), precision_}, ws.stream);
   }
 

@@ -26,8 +26,12 @@ void complete_rwkv7a_config(const checkpoint::Checkpoint& file, Config& config) 
                  " the official file");
 }
 
+Index rwkv7_lora_width(Index rank) { return (rank + 31) / 32 * 32; }
+
 Index rwkv7_inner_width(const Config& c) {
-  return std::max({c.ffn, c.rank_decay, c.rank_rate, c.rank_value, c.rank_gate, c.rank_embed});
+  Index loras = 0;
+  for (const Index rank : {c.rank_decay, c.rank_rate, c.rank_value, c.rank_gate}) loras += rwkv7_lora_width(rank);
+  return std::max({c.ffn, loras, c.rank_embed});
 }
 
 Cost rwkv7_cost(const Config& c, DType operand, DType weights) {

@@ -104,7 +104,7 @@ class Bench {
     kernels::MatmulArgs args{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
     args.phase = phase;
     // A product of decode is as short as a launch and a wait.
-    const double seconds = time([&] { kernels_.matmul(args, stream_); }, phase == kernels::Phase::decode ? 20 : 1);
+    const double seconds = time([&] { kernels_.matmul({&args, 1}, stream_); }, phase == kernels::Phase::decode ? 20 : 1);
     const double flops = 2.0 * double(rows * N * K), bytes = double(packed->bytes());
     std::printf("%-34s %10lld %12.1f %9.1f TFLOP/s  weights at %.1f%% of the copy rate\n",
                 concat("product ", name_of(type), phase == kernels::Phase::decode ? " decode" : " prefill").c_str(),

@@ -84,7 +84,7 @@ class Bench {
     kernels_.device->copy(x.data(), row.data(), x.bytes(), stream);
     const Array<float> y(rows * N, *kernels_.device);
     const kernels::MatmulArgs args{rows, x.data(), packed.get(), y.data(), DType::f32, kernels::Epilogue::none};
-    return 2.0 * double(rows * N * K) / best_of(5, [&] { kernels_.matmul(args, stream), stream.synchronize(); });
+    return 2.0 * double(rows * N * K) / best_of(5, [&] { kernels_.matmul({&args, 1}, stream), stream.synchronize(); });
   }
 
   void read_document(Index count, Index block, double product) {

@@ -52,6 +52,7 @@ class CudaEmulatorClusters : public testing::Test {
   static void make_barriers() {
     if (threadIdx.x == 0) init_barrier(shared().come, 1), init_barrier(shared().read, 1);
     cluster_barrier();
+    show_to_copies(), block_barrier();
   }
   static void send_round(unsigned round) {
     for (float& number : shared().sent) number = static_cast<float>(10 * round + cluster_rank());
@@ -96,6 +97,34 @@ TEST_F(CudaEmulatorClusters, WhatIsNotWaitedForShows) {
   EXPECT_TRUE(std::isnan(results(read_at_once, false)[1][kThreads]));
 }
 
+// Lane 0 says that its warp has read; careless, it does not wait for the warp.
+TEST_F(CudaEmulatorClusters, ALaneThatLagsBehindItsWarpShows) {
+  const auto read_and_tell = [](const void* at) {
+    make_barriers();
+    if (cluster_rank() == 0 && threadIdx.x < 32) {
+      shared().kept[0] = 1;
+      const char nothing = 0;
+      exchange(&nothing, 1);
+      out(at) = shared().kept[0];
+      if (careful(at)) exchange(&nothing, 1);
+      if (threadIdx.x == 0) arrive_at(shared().read, 0);
+    } else if (cluster_rank() == 0 && threadIdx.x == 32) {
+      wait_at(shared().read, 0);
+      shared().kept[0] = 2;
+    }
+    cluster_barrier();
+  };
+  const auto last_lane = [&](bool careful) {
+    std::vector<float> out(2 * kThreads, -1.0f);
+    const Job job = {careful, &out};
+    set_order(Order::starved, 0);
+    run(dim3(2), dim3(kThreads), sizeof(Shared), read_and_tell, &job, nullptr, 2);
+    return out[31];
+  };
+  EXPECT_EQ(last_lane(true), 1);
+  EXPECT_EQ(last_lane(false), 2);
+}
+
 TEST_F(CudaEmulatorClusters, UsedWronglyEndTheProgram) {
   const auto one = [](void (*body)(const void*), unsigned size) {
     const Job job = {};
@@ -113,8 +142,9 @@ TEST_F(CudaEmulatorClusters, UsedWronglyEndTheProgram) {
   EXPECT_DEATH(one(
                    [](const void*) {
                      make_barriers();
-                     if (cluster_rank() == 0 && threadIdx.x == 0) block_barrier(), send_round(0);
-                     if (cluster_rank() == 0 && threadIdx.x > 0) block_barrier();
+                     if (cluster_rank() == 1) return;
+                     show_to_copies(), block_barrier();
+                     if (threadIdx.x == 0) send_round(0);
                    },
                    2),
                "has ended before what comes to it");
@@ -138,6 +168,15 @@ TEST_F(CudaEmulatorClusters, UsedWronglyEndTheProgram) {
                "before a barrier was complete");
   EXPECT_DEATH(one([](const void*) { make_barriers(), send(&shared().sent[1], 16, shared().come, 1); }, 2), "not aligned");
   EXPECT_DEATH(one([](const void*) { make_barriers(), send(kSource, 16, shared().come, 1); }, 2), "not in the launch's");
+  EXPECT_DEATH(one(
+                   [](const void*) {
+                     make_barriers();
+                     if (threadIdx.x % 2 == 0) show_to_copies();
+                     block_barrier();
+                     if (cluster_rank() == 0 && threadIdx.x == 0) send_round(0);
+                   },
+                   2),
+               "not shown to copies");
   EXPECT_DEATH(one(nothing, 4), "whole clusters");
   set_gpu({});
   EXPECT_DEATH(one(nothing, 2), "a GPU that has none");

@@ -89,8 +89,7 @@ cuda_emulator::Gpu with_clusters(Index heads) {
   return {.most_shared = 227 << 10, .capability = 9, .multiprocessors = static_cast<int>(2 * heads)};
 }
 
-// Two blocks to a head, which prepare chunks for each other, compute every number as one block does: for segments of less than a chunk
-// to each crew, and of several.
+// Two blocks to a head, which prepare chunks for each other, compute every number as one block does.
 TEST(CudaOrder, TwoBlocksToAHeadChangeNoBit) {
   const std::vector<Segment> segments = {{0, 16}, {16, 49}, {49, 49 + 16 * 19 + 7}};
   for (const Index N : {32, 64}) {
@@ -109,11 +108,22 @@ TEST(CudaOrder, TwoBlocksToAHeadChangeNoBit) {
   }
 }
 
+// Whether a crew has no chunk, its last one or one more.
+TEST(CudaOrder, TwoBlocksToAHeadHaveAnyNumberOfChunks) {
+  for (Index M = 16; M < 16 * 18; M += M % 16 == 0 ? 5 : 11) {
+    const auto problem = in_type(DType::bf16, Wkv7Problem(M, 1, 32, Kind::usual, 5));
+    const auto expected = y_and_state(problem);
+    cuda_emulator::set_gpu(with_clusters(1));
+    EXPECT_TRUE(same_bits(y_and_state(problem), expected)) << M << " tokens";
+    cuda_emulator::set_gpu({});
+  }
+}
+
 // Only where the GPU has them, and every head of every segment finds two multiprocessors.
 TEST(CudaOrder, ClustersAreForGpusThatHaveThemToSpare) {
-  const auto largest = [](cuda_emulator::Gpu gpu, DType operand) {
+  const auto largest = [](cuda_emulator::Gpu gpu, DType operand, Index N = 64) {
     cuda_emulator::set_gpu(gpu);
-    const auto problem = in_type(operand, Wkv7Problem(40, 3, 64, Kind::usual, 5));
+    const auto problem = in_type(operand, Wkv7Problem(40, 3, N, Kind::usual, 5));
     run_recurrence(table(), problem, {{0, 20}, {20, 40}}, {{}, {}}, 1);
     const unsigned found = cuda_emulator::largest_cluster();
     cuda_emulator::set_gpu({});
@@ -128,6 +138,7 @@ TEST(CudaOrder, ClustersAreForGpusThatHaveThemToSpare) {
   EXPECT_EQ(largest(gpu, DType::bf16), 1u);
   gpu = with_clusters(6), gpu.most_shared = 99 << 10;  // 12.0
   EXPECT_EQ(largest(gpu, DType::bf16), 1u);
+  EXPECT_EQ(largest(gpu, DType::bf16, 32), 2u);
 }
 
 // A warp that stands still between two barriers, however long, is waited for where it has to be: no other's arrival counts in its place.
@@ -161,6 +172,7 @@ TEST(CudaOrder, AWarpOfTwoBlocksMayBeSlow) {
       cuda_emulator::set_order(Order::starved, warp);
       EXPECT_TRUE(same_bits(y_and_state(problem), expected)) << "warp " << warp << ", N " << N;
     }
+    EXPECT_EQ(cuda_emulator::largest_cluster(), 2u);
     cuda_emulator::set_order(Order::forward);
     cuda_emulator::set_gpu({});
   }
@@ -196,8 +208,7 @@ TEST(CudaOrder, Products) {
       expect_same_in_every_order(
           [&, rows = M, outputs = N] {
             Output y(rows * outputs, DType::f32);
-            table().matmul(
-                {rows, const_cast<Output&>(x).data(), packed.get(), y.data(), DType::f32, Epilogue::tanh},
+            multiply(table(), {rows, const_cast<Output&>(x).data(), packed.get(), y.data(), DType::f32, Epilogue::tanh},
                 pool);
             return y.values();
           },
@@ -279,7 +290,7 @@ TEST(CudaProducts, ARowsBitsDoNotDependOnTheOtherRows) {
       const auto product = [&, outputs = N, columns = K](Index first, Index rows) {
         Output y(rows * outputs, DType::f32);
         const auto* from = static_cast<const std::byte*>(x.data()) + first * columns * size_of(type);
-        table().matmul({rows, from, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+        multiply(table(), {rows, from, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
         return y.values();
       };
       const auto whole = product(0, kMost);

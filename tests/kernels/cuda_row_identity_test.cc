@@ -48,7 +48,7 @@ class CudaRowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DTyp
     table_.device->copy(y.data(), out.data(), std::ssize(out), *stream_);
     MatmulArgs args{M, x_.data() + first * K_ * size_of(type_), packed_.get(), y.data(), y_type, epilogue};
     args.phase = phase_;
-    table_.matmul(args, *stream_);
+    multiply(table_, args, *stream_);
     table_.device->copy(out.data(), y.data(), std::ssize(out), *stream_);
     return out;
   }

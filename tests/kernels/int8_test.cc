@@ -49,7 +49,7 @@ struct Problem {
     Output operand(M == 0 ? 0 : (M - 1) * stride + K, type), y(M * N, y_type);
     for (Index i = 0; i < M * K; ++i) store_float(operand.data(), type, i / K * stride + i % K, x[i]);
     if (epilogue == Epilogue::add) std::fill_n(y.f32(), M * N, 0.25f);
-    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride}, pool);
+    multiply(table, {M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride}, pool);
     return y.values();
   }
 
@@ -243,7 +243,7 @@ TEST_P(Int8Test, PacksEverySourceTypeAndStride) {
       EXPECT_EQ(packed->cols(), K);
       EXPECT_EQ(packed->type(), DType::f32);
       Output y(4 * N, DType::f32);
-      of.matmul({4, x.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+      multiply(of, {4, x.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
       return y.values();
     };
     const auto expected = product(oracle(), plain.data(), K, 1);

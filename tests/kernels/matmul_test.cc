@@ -32,7 +32,7 @@ struct Problem {
     Output operand(M == 0 ? 0 : (M - 1) * stride + K, type), y(M * N, y_type);
     for (Index i = 0; i < M * K; ++i) store_float(operand.data(), type, i / K * stride + i % K, x[i]);
     if (epilogue == Epilogue::add) std::fill_n(y.f32(), M * N, 0.25f);
-    table.matmul({M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride, phase}, pool);
+    multiply(table, {M, operand.data(), packed.get(), y.data(), y_type, epilogue, x_stride, phase}, pool);
     return y.values();
   }
 
@@ -160,7 +160,7 @@ TEST_P(MatmulTest, SiluByHand) {
   const auto packed = table.pack_matrix({&w, DType::f32, 1, 1, 1, 1}, DType::f32, pool);
   const std::vector<float> x = {0, 1, -1, 20, -20, 1e-10f, -100};
   Output y(7, DType::f32);
-  table.matmul({7, x.data(), packed.get(), y.data(), DType::f32, Epilogue::silu}, pool);
+  multiply(table, {7, x.data(), packed.get(), y.data(), DType::f32, Epilogue::silu}, pool);
   const std::vector<double> expected = {0, 0.73105857863, -0.26894142137, 20, -4.122307236e-8, 5e-11, 0};
   for (Index i = 0; i < 7; ++i) EXPECT_NEAR(y[i], expected[i], 1e-6 * std::abs(expected[i]) + 1e-30) << x[i];
 }
@@ -176,11 +176,11 @@ TEST_P(MatmulTest, ThreeByTwoByHand) {
   EXPECT_GE(packed->bytes(), 24);
   const std::vector<float> x = {1, -1, 0.5f, 2};
   Output y(6, DType::f32);
-  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+  multiply(table, {2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
   EXPECT_EQ(y.values(), (std::vector<float>{-1, -1, -1, 4.5f, 9.5f, 14.5f}));
-  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::add}, pool);
+  multiply(table, {2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::add}, pool);
   EXPECT_EQ(y.values(), (std::vector<float>{-2, -2, -2, 9, 19, 29}));
-  table.matmul({2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::relu_squared}, pool);
+  multiply(table, {2, x.data(), packed.get(), y.data(), DType::f32, Epilogue::relu_squared}, pool);
   EXPECT_EQ(y.values(), (std::vector<float>{0, 0, 0, 20.25f, 90.25f, 210.25f}));
 }
 
@@ -204,7 +204,7 @@ TEST_P(MatmulTest, PacksEverySourceTypeAndStride) {
       const auto product = [&](const KernelTable& of, const void* data, Index row_stride, Index col_stride) {
         const auto packed = of.pack_matrix({data, source, N, K, row_stride, col_stride}, operand, pool);
         Output y(4 * N, DType::f32);
-        of.matmul({4, rows.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+        multiply(of, {4, rows.data(), packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
         return y.values();
       };
       const auto straight = product(table, plain.data(), K, 1);
@@ -240,7 +240,7 @@ TEST_P(MatmulTest, WeightsOf16BitsHaveTheBitsOfTheSameFp32Weights) {
           const auto product = [&](const PackedMatrix& w) {
             Output y(M * N, DType::f32);
             std::fill_n(y.f32(), M * N, 0.5f);
-            table.matmul({M, x.data(), &w, y.data(), DType::f32, epilogue}, pool);
+            multiply(table, {M, x.data(), &w, y.data(), DType::f32, epilogue}, pool);
             return y.values();
           };
           EXPECT_TRUE(same_bits(product(*from_narrow), product(*from_wide)))
@@ -259,7 +259,7 @@ TEST_P(MatmulTest, RoundsWeightsToNearestEven) {
   const auto packed = table.pack_matrix({w.data(), DType::f32, 4, 1, 1, 1}, DType::bf16, pool);
   const std::uint16_t one = float_to_bf16(1.0f);
   Output y(4, DType::f32);
-  table.matmul({1, &one, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
+  multiply(table, {1, &one, packed.get(), y.data(), DType::f32, Epilogue::none}, pool);
   EXPECT_EQ(y.values(), (std::vector<float>{1, 1 + 0x1p-6f, 1 + 0x1p-7f, -1}));
 }
 

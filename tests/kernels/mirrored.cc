@@ -105,12 +105,16 @@ std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType oper
   return original->pack_matrix(source, operand, Mirror(stream).stream());
 }
 
-void matmul(const MatmulArgs& args, Stream stream) {
-  call<&KernelTable::matmul>(args, stream, [](Mirror& to, MatmulArgs& a) {
+void matmul(std::span<const MatmulArgs> products, Stream stream) {
+  Mirror mirror(stream);
+  std::vector<MatmulArgs> moved(products.begin(), products.end());
+  for (MatmulArgs& a : moved) {
     const Index stride = a.x_stride == 0 ? a.w->cols() : a.x_stride;
-    to.move(a.x, a.w->type(), a.M == 0 ? 0 : (a.M - 1) * stride + a.w->cols());
-    to.move(a.y, a.y_type, a.M * a.w->rows());
-  });
+    mirror.move(a.x, a.w->type(), a.M == 0 ? 0 : (a.M - 1) * stride + a.w->cols());
+    mirror.move(a.y, a.y_type, a.M * a.w->rows());
+  }
+  original->matmul(moved, mirror.stream());
+  mirror.finish();
 }
 
 void layer_norm(const LayerNormArgs& args, Stream stream) {

@@ -38,7 +38,7 @@ class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType>> 
   std::vector<float> product(const PackedMatrix& w, Index first, Index M, Epilogue epilogue,
                              Stream stream) const {
     std::vector<float> y(M * N_, 0.5f);
-    table_.matmul({M, x_.data() + first * K_ * size_of(type_), &w, y.data(), DType::f32, epilogue}, stream);
+    multiply(table_, {M, x_.data() + first * K_ * size_of(type_), &w, y.data(), DType::f32, epilogue}, stream);
     return y;
   }
   void expect_rows(const std::vector<float>& got, const std::vector<float>& whole, Index first,
@@ -170,7 +170,7 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
     for (const Index M : {1, 2, 3, 4, 5, 6, 7, 13, 17, 18, 19, 31, 96, 97}) {
       for (Threads* threads : {&one, &two}) {
         Output y(M * N, DType::f32);
-        table.matmul({M, c.x, packed.get(), y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, *threads);
+        multiply(table, {M, c.x, packed.get(), y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, *threads);
         EXPECT_TRUE(same_bits(y.values(), {expected.begin(), expected.begin() + M * N}))
             << M << " rows, " << name_of(c.w.type) << " weights, " << name_of(c.operand) << " operands, " << threads->pool.threads() << " threads";
       }

@@ -58,6 +58,9 @@ inline const KernelTable& oracle() { return find_backend("reference"); }
 
 inline std::string name_of_test(const testing::TestParamInfo<Variant>& info) { return info.param.name; }
 
+// One product by itself.
+inline void multiply(const KernelTable& table, const MatmulArgs& args, Stream stream) { table.matmul({&args, 1}, stream); }
+
 // A pool and the stream over it.
 struct Threads {
   explicit Threads(int count) : pool(count) {}

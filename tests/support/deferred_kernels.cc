@@ -202,6 +202,11 @@ void defer_all(KernelTable& table) {
   (defer<slots>(table, slots), ...);
 }
 
+void matmul(std::span<const MatmulArgs> products, Stream stream) {
+  DeferredDevice::order_of(stream).work.push_back(
+      [held = std::vector<MatmulArgs>(products.begin(), products.end())](Stream host) { g_real->matmul(held, host); });
+}
+
 std::unique_ptr<PackedMatrix> pack(const MatrixSource& source, DType operand, Stream stream) {
   return g_real->pack_matrix(source, operand, host_stream(*stream.pool));
 }
@@ -217,8 +222,9 @@ const KernelTable& deferred(const KernelTable& real) {
   table.device = &device();
   table.pack_matrix = pack;
   table.pack_int8 = nullptr;
+  table.matmul = matmul;
   using T = KernelTable;
-  defer_all<&T::matmul, &T::layer_norm, &T::embed, &T::shift_mix, &T::dynamic_mix, &T::gate, &T::gate_add, &T::token_matrix,
+  defer_all<&T::layer_norm, &T::embed, &T::shift_mix, &T::dynamic_mix, &T::gate, &T::gate_add, &T::token_matrix,
             &T::wkv4, &T::wkv6_decay, &T::wkv6, &T::wkv6_readout, &T::wkv7_inputs, &T::wkv7, &T::wkv7_readout, &T::log_prob,
             &T::pick_largest, &T::sum_rows>(table);
   return table;

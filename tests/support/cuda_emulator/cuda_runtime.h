@@ -30,11 +30,12 @@ struct alignas(16) float4 {
 using cudaStream_t = riverrun::cuda_emulator::EmulatedStream*;
 enum cudaError_t { cudaSuccess };
 enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
-enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension };
+enum cudaLaunchAttributeID { cudaLaunchAttributeClusterDimension, cudaLaunchAttributeProgrammaticStreamSerialization };
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   struct {
     dim3 clusterDim;
+    int programmaticStreamSerializationAllowed;
   } val;
 };
 struct cudaLaunchConfig_t {
@@ -43,6 +44,10 @@ struct cudaLaunchConfig_t {
   cudaStream_t stream;
   cudaLaunchAttribute* attrs;
   unsigned numAttrs;
+
+  unsigned cluster() const {
+    return numAttrs > 0 && attrs[0].id == cudaLaunchAttributeClusterDimension ? attrs[0].val.clusterDim.x : 1;
+  }
 };
 
 enum cudaDeviceAttr { cudaDevAttrMaxSharedMemoryPerBlockOptin, cudaDevAttrMultiProcessorCount };
@@ -70,6 +75,11 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute, int bytes) {
   riverrun::cuda_emulator::allow_shared(reinterpret_cast<const void*>(kernel), static_cast<std::size_t>(bytes));
   return cudaSuccess;
 }
+template <class Kernel>
+cudaError_t cudaOccupancyMaxActiveClusters(int* count, Kernel*, const cudaLaunchConfig_t* config) {
+  *count = riverrun::cuda_emulator::present_gpu().multiprocessors / static_cast<int>(config->cluster());
+  return cudaSuccess;
+}
 template <class... Params, class... Args>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Params...), Args&&... args) {
   struct Job {
@@ -81,8 +91,9 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto body = [](const void* at) {
     const auto& of = *static_cast<const Job*>(at);
     std::apply(of.kernel, of.args);
+    riverrun::cuda_emulator::check_waited_for_previous();
   };
-  const unsigned cluster = config->numAttrs == 0 ? 1 : config->attrs[0].val.clusterDim.x;
+  const unsigned cluster = config->cluster();
   const auto start = [body, cluster, config = *config](const Job& at) {
     riverrun::cuda_emulator::run(config.gridDim, config.blockDim, config.dynamicSmemBytes, body, &at,
                                  reinterpret_cast<const void*>(at.kernel), cluster);

@@ -56,6 +56,12 @@ void copy_async(void* to, const void* from, std::size_t bytes) {
   }
 }
 
+void fetch_into_l2(const void* from, std::size_t bytes) {
+  if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0 || bytes == 0 || bytes % 16 != 0) broken("a fetch of what is not whole 16 bytes");
+  const volatile auto* const at = static_cast<const unsigned char*>(from);
+  for (std::size_t i = 0; i < bytes; ++i) (void)at[i];
+}
+
 void commit_copies() {
   Thread& self = machine().current();
   self.groups.push_back(self.open);
@@ -67,11 +73,16 @@ void wait_copies(std::size_t groups_left) {
   for (; self.groups.size() > groups_left; self.groups.pop_front()) self.make_copies(self.groups.front());
 }
 
+void wait_for_previous() { machine().current().waited = true; }
+void check_waited_for_previous() {
+  if (!machine().current().waited) broken("a thread that has not waited for the kernel before");
+}
 void init_barrier(SharedBarrier& barrier, unsigned arrivals) { machine().init_barrier(barrier, arrivals); }
 void wait_at(SharedBarrier& barrier, unsigned parity) { machine().wait_at(barrier, parity); }
 unsigned cluster_rank() { return machine().current().block; }
 void cluster_barrier() { machine().cluster_barrier(); }
 void arrive_at(SharedBarrier& at, unsigned rank, unsigned bytes) { machine().arrive_at(at, rank, bytes); }
+void show_to_copies() { machine().current().shown = true; }
 void send(const void* mine, std::size_t bytes, SharedBarrier& at, unsigned rank) { machine().send(mine, bytes, at, rank); }
 
 }  // namespace riverrun::cuda_emulator

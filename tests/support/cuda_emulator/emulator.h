@@ -27,7 +27,8 @@ inline thread_local dim3 blockDim, gridDim;
 namespace riverrun::cuda_emulator {
 
 // In what order threads of a warp, warps of a cluster's blocks, and clusters of a grid take their turns; `shuffled` draws it anew every
-// time. With `starved` one warp goes on only while no other can: what relies on its being quick goes wrong.
+// time. With `starved` one warp goes on only while no other can, and its last lane only while no other lane of it can: what relies on
+// their being quick goes wrong.
 // Asynchronous copies are made at once in `forward`, and in the others not before somebody waits for them.
 enum class Order { forward, reverse, shuffled, starved };
 void set_order(Order order, unsigned starved_warp = 0);  // of this thread's launches from now on
@@ -70,6 +71,7 @@ void* static_shared(
     std::size_t bytes);  // the one object that a kernel may have: every call gives the same memory
 void copy_async(void* to, const void* from, std::size_t bytes);
 void commit_copies();
+void fetch_into_l2(const void* from, std::size_t bytes);  // reads it, which the address sanitizer sees
 void wait_copies(std::size_t groups_left);  // until only the last so many groups may still be under way
 
 // A barrier in shared memory (PTX: mbarrier). Its present phase is complete when so many have arrived as it was made for and all bytes
@@ -81,11 +83,19 @@ struct SharedBarrier {
 void init_barrier(SharedBarrier& barrier, unsigned arrivals);
 void wait_at(SharedBarrier& barrier, unsigned parity);  // until a phase of this parity is complete
 
+// Whether a kernel's thread waits for the kernel before its own, as all must (kernels/cuda/launch.h). That one has ended here anyway: what is
+// touched too early does not show.
+void wait_for_previous();
+void check_waited_for_previous();
+
 // The blocks of a cluster. `mine` and `at` are in this block's launch_shared memory and stand for what lies there in block `rank`.
 unsigned cluster_rank();
 void cluster_barrier();  // of all threads of all blocks
 void arrive_at(SharedBarrier& at, unsigned rank, unsigned bytes = 0);  // announces so many bytes
-// Starts a copy to block `rank`, made at once in Order::forward and otherwise when nobody can go on, or in any turn of `shuffled`.
+// What this thread wrote to shared memory can be sent behind the next barrier() that it comes to.
+void show_to_copies();
+// Starts a copy to block `rank`, made at once in Order::forward and otherwise when nobody can go on, or in any turn of `shuffled`, in any
+// order. Whoever sends comes from a barrier() whose threads have all shown what they wrote.
 void send(const void* mine, std::size_t bytes, SharedBarrier& at, unsigned rank);
 
 }  // namespace riverrun::cuda_emulator

@@ -105,27 +105,30 @@ bool Machine::take_turns() {
   }
   if (went_on || order_ != Order::starved || starved_ >= warps.size()) return went_on;
   if (deliver()) return true;
-  end_turn(starved_);
-  return run_warp(starved_);
+  for (const unsigned lanes : {kWarp - 1, kWarp}) {
+    end_turn(starved_, lanes);
+    if (run_warp(starved_, lanes)) return true;
+  }
+  return false;
 }
 
-// Whoever has gone on from a barrier without waiting can be resumed.
-void Machine::end_turn(unsigned warp) {
-  for (unsigned i = warp * kWarp; i < (warp + 1) * kWarp; ++i) {
+// Whoever of the first `lanes` has gone on from a barrier without waiting can be resumed.
+void Machine::end_turn(unsigned warp, unsigned lanes) {
+  for (unsigned i = warp * kWarp; i < warp * kWarp + lanes; ++i) {
     if (threads_[i]->wait == Wait::turn) threads_[i]->wait = Wait::no;
   }
 }
 
-// Turns for its lanes as long as one can go on; whether there was one.
-bool Machine::run_warp(unsigned warp) {
-  std::vector<unsigned> lanes(kWarp);
-  in_order(lanes);
+// Turns for its first `lanes` as long as one can go on; whether there was one.
+bool Machine::run_warp(unsigned warp, unsigned lanes) {
+  std::vector<unsigned> order(kWarp);
+  in_order(order);
   bool went_on = false;
   for (bool again = true; again; went_on |= again) {
     again = false;
-    for (const unsigned lane : lanes) {
+    for (const unsigned lane : order) {
       Thread& thread = *threads_[warp * kWarp + lane];
-      if (thread.wait != Wait::no) continue;
+      if (lane >= lanes || thread.wait != Wait::no) continue;
       current_ = &thread, threadIdx = thread.index, blockIdx = blocks_[thread.block].index;
       thread.resume();
       current_ = nullptr, again = true;
@@ -162,11 +165,14 @@ void Machine::complete(Barrier& at, unsigned id) {
   for (unsigned i = 0; i < count_; ++i) {
     if (at.arrived[i] != at.arrived[i / kWarp * kWarp]) broken("a part of a warp arrives at a barrier");
   }
-  at.arrived.reset();
+  bool all_shown = true;
+  for (unsigned i = 0; i < count_; ++i) all_shown = all_shown && (!at.arrived[i] || threads_of(current_->block)[i]->shown);
   for (unsigned i = 0; i < count_; ++i) {
     Thread& thread = *threads_of(current_->block)[i];
+    if (at.arrived[i]) thread.all_shown = all_shown, thread.shown = false;
     if (thread.wait == Wait::barrier && thread.barrier == id) thread.wait = Wait::no;
   }
+  at.arrived.reset();
 }
 
 const std::byte* Machine::exchange(const void* mine, std::size_t bytes) {
@@ -181,6 +187,7 @@ const std::byte* Machine::exchange(const void* mine, std::size_t bytes) {
   } else {
     warp.arrived = 0;
     for (unsigned i = 0; i < kWarp; ++i) threads_of(self.block)[at - lane + i]->wait = Wait::no;
+    if (is_starved((self.block * count_ + at) / kWarp) && lane == kWarp - 1) pause(Wait::turn);
   }
   return slots[0];
 }
@@ -233,6 +240,7 @@ void Machine::arrive_at(SharedBarrier& at, unsigned rank, unsigned bytes) {
 
 void Machine::send(const void* mine, std::size_t bytes, SharedBarrier& at, unsigned rank) {
   if (reinterpret_cast<std::uintptr_t>(mine) % 16 != 0 || bytes % 16 != 0) broken("a copy to another block that is not aligned");
+  if (!current_->all_shown) broken("a copy of what was not shown to copies before the last barrier");
   under_way_.push_back(
       {in_block(mine, bytes, rank), mine, bytes, static_cast<SharedBarrier*>(in_block(&at, sizeof(at), rank)), current_->block, rank});
   if (order_ == Order::forward) deliver();
@@ -240,8 +248,13 @@ void Machine::send(const void* mine, std::size_t bytes, SharedBarrier& at, unsig
 
 bool Machine::deliver() {
   if (under_way_.empty()) return false;
-  const std::vector<Sent> now = std::move(under_way_);
+  std::vector<Sent> now = std::move(under_way_);
   under_way_.clear();
+  if (order_ == Order::shuffled) {
+    std::shuffle(now.begin(), now.end(), random_);
+    const auto kept = now.begin() + static_cast<std::ptrdiff_t>(1 + random_() % now.size());
+    under_way_.assign(kept, now.end()), now.erase(kept, now.end());
+  }
   for (const Sent& sent : now) {
     if (all_done(sent.source) || all_done(sent.target)) broken("a block of the cluster has ended before what was sent has come");
     std::memcpy(sent.to, sent.from, sent.bytes);

@@ -74,8 +74,8 @@ class Machine {
   bool take_turns();  // whether anybody went on
   bool deliver();     // what was sent; whether there was anything
   void in_order(std::vector<unsigned>& items);
-  void end_turn(unsigned warp);
-  bool run_warp(unsigned warp);
+  void end_turn(unsigned warp, unsigned lanes = kWarp);
+  bool run_warp(unsigned warp, unsigned lanes = kWarp);
   bool is_starved(unsigned warp) const { return order_ == Order::starved && warp == starved_; }
 
   Order order_ = Order::forward;

@@ -57,7 +57,7 @@ Thread::~Thread() {
 
 void Thread::begin(uint3 thread_index, unsigned block_of_cluster) {
   index = thread_index, block = block_of_cluster;
-  wait = Wait::no, phase = 0, open = 0;
+  wait = Wait::no, phase = 0, open = 0, waited = shown = all_shown = false;
   copies.clear(), groups.clear();
 }
 

@@ -39,6 +39,9 @@ class Thread {
   uint3 index{};
   unsigned block = 0;  // of the cluster
   unsigned phase = 0;  // of the warp's two rows of slots
+  bool waited = false;     // for the kernel before
+  bool shown = false;      // what it wrote, to copies, since its last barrier
+  bool all_shown = false;  // by all that came to that
   std::vector<Copy> copies;
   std::deque<std::size_t> groups;  // copies per committed group
   std::size_t open = 0;            // copies since the last commit

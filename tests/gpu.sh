@@ -6,16 +6,17 @@
 #   tests/gpu.sh [--prefix DIR] [--arch 90] [--seconds 560] [--only REGEX] [--log FILE]
 #   tests/gpu.sh --fetch DIR
 #
-# --fetch: on a Debian machine with a network, puts what the tests need of its packages (GoogleTest, nlohmann-json) into DIR, installing
-# nothing: the --prefix of a machine that has neither; by default build/packages, if that is there. --arch: the GPU's compute capability, by
-# default what nvidia-smi says. --seconds: for all steps together; those that would begin later are not run, and a second call with --only
-# runs them: it builds nothing again. --only: steps whose names match. --log: what the steps print, of which only failures and measurements
-# are shown here; by default gpu.log in $OUT, or in build. The exit code is 0 only when every step passed.
+# --fetch: on a Debian machine with a network, puts what the tests need of its packages (GoogleTest, nlohmann-json), and
+# flash-linear-attention, beside which WKV-7 is measured, into DIR, installing nothing: the --prefix of a machine that has none of them; by
+# default build/packages, if that is there. --arch: the GPU's compute capability, by default what nvidia-smi says. --seconds: for all
+# steps together; those that would begin later are not run, and a second call with --only runs them: it builds nothing again. --only: steps
+# whose names match. --log: what the steps print, of which only failures and measurements are shown here; by default gpu.log in $OUT, or in
+# build. The exit code is 0 only when every step passed.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 usage() {
-  sed -n '2,15p' "${BASH_SOURCE[0]}" >&2
+  sed -n '2,14p' "${BASH_SOURCE[0]}" >&2
   exit 2
 }
 
@@ -41,6 +42,7 @@ if [[ -n $fetch ]]; then
   trap 'rm -rf "$packages"' EXIT
   (cd "$packages" && apt-get -q download libgtest-dev nlohmann-json3-dev)
   for package in "$packages"/*.deb; do dpkg-deb -x "$package" "$fetch"; done
+  python3 -m pip install -q --no-deps --no-compile --upgrade --target "$fetch/python" fla-core einops
   exit 0
 fi
 
@@ -147,6 +149,12 @@ measure 'rates' 60 "$build/device_bench" cuda 4096 16384
 measure 'whole model' 120 "$build/model_bench" cuda rwkv7 1.5b
 measure 'whole model, no overlap' 120 env RIVERRUN_GPU_OVERLAP=0 "$build/model_bench" cuda rwkv7 1.5b
 measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
+if PYTHONPATH=$prefix/python python3 -c 'import torch, triton, fla.ops.rwkv7' >/dev/null 2>&1; then
+  measure 'flash-linear-attention' 150 env PYTHONPATH="$prefix/python" python3 tests/bench/fla_rwkv7.py 4096 131072
+else
+  count=$((count + 1))
+  row flash-linear-attention - 'not measured: no torch, triton or fla-core here (--fetch)'
+fi
 begin 'rows of products of the head' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
 
 # Little of everything: the tools run it up to a hundred times slower. racecheck is for shared memory, initcheck for device memory,

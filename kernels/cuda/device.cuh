@@ -159,14 +159,20 @@ __device__ __forceinline__ std::uint32_t largest_of_lanes(std::uint32_t value) {
 }
 
 // What every kernel begins with. It may have been started while the one before it in the stream still runs (launch.h): what others
-// write may be read, and what they read may be written, only behind this. From here on the next kernel may be started.
+// write may be read, and what they read may be written, only behind this; and nothing of it may be marked as constant (__restrict__,
+// __ldg), since the compiler may read that earlier. kNextStarts: the next kernel may be started from here on, as soon as all blocks of
+// this one run; otherwise at the end.
+template <bool kNextStarts = true>
 __device__ __forceinline__ void wait_for_previous() {
 #if RIVERRUN_CUDA_EMULATED
   cuda_emulator::wait_for_previous();
 #elif __CUDA_ARCH__ >= 900
-  asm volatile("griddepcontrol.launch_dependents;\n\tgriddepcontrol.wait;" ::: "memory");
+  if constexpr (kNextStarts) asm volatile("griddepcontrol.launch_dependents;");
+  asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
+// In a kernel that runs for long and leaves room on the GPU, for other streams: blocks that only wait would fill it.
+__device__ __forceinline__ void wait_for_previous_alone() { wait_for_previous<false>(); }
 
 // Starts to bring global memory into the L2 cache, on GPUs from 9.0 on: whole 16 bytes, aligned to them.
 __device__ __forceinline__ void fetch_into_l2([[maybe_unused]] const void* from, [[maybe_unused]] unsigned bytes) {

@@ -8,33 +8,31 @@
 
 namespace riverrun::kernels::cuda {
 
-struct BlockOfProduct {
+struct TileOfProduct {
   const FewRowsProduct& product;
-  Index block;  // of those the product has in x
+  Index m0, n0;  // its first row and column of y; the row may be behind the last
 };
 
-__device__ __forceinline__ BlockOfProduct own_block(const FewRowsGroup& group) {
+template <int kRows, int kColumns>
+__device__ __forceinline__ TileOfProduct own_tile(const FewRowsGroup& group) {
+  const unsigned row = blockIdx.x % group.row_tiles, column = blockIdx.x / group.row_tiles;
   int p = 0;
-  while (p + 1 < group.count && blockIdx.x >= group.first_block[p + 1]) ++p;
-  return {group.products[p], Index{blockIdx.x - group.first_block[p]}};
+  while (p + 1 < group.count && column >= group.first_column[p + 1]) ++p;
+  return {group.products[p], Index{row} * kRows, Index{column - group.first_column[p]} * kColumns};
 }
 
-// Before wait_for_previous(), for a block of kOutputs columns of y from n0 on: starts to bring the first of its weights, which no kernel
-// writes, into the L2 cache. So memory is not idle between two products. What is brought are kAhead bytes of each row of W: of all blocks
-// that a GPU holds at a time some 12 MB, as much as it reads while one kernel ends and the next one begins.
-template <int kOutputs>
+// Before wait_for_previous(), for a block of kWarps warps and kColumns columns of y from n0 on: starts to bring the first of its weights,
+// which no kernel writes, into the L2 cache. So memory is not idle between two products. 24 KB a block are 6 to 13 MB of all blocks
+// that an H200 holds at a time, which is what it reads while one kernel ends and the next one begins.
+template <int kWarps, int kColumns>
 __device__ __forceinline__ void fetch_weights(const FewRowsProduct& product, Index n0, Index element_bytes) {
-  constexpr Index kAhead = 2048;
-  const Index n = n0 + threadIdx.x, row = product.w_stride * element_bytes;
-  if (blockIdx.y != 0 || threadIdx.x >= kOutputs || n >= product.N) return;
-  fetch_into_l2(static_cast<const char*>(product.w) + n * row, static_cast<unsigned>(row < kAhead ? row : kAhead));
-}
-
-// Of all products of a launch.
-inline dim3 blocks_of(const FewRowsGroup& group, Index rows_of_a_block) {
-  unsigned rows = 0;
-  for (int p = 0; p < group.count; ++p) rows = std::max(rows, blocks_for(group.products[p].M, rows_of_a_block));
-  return dim3(group.first_block[group.count], rows);
+  constexpr Index kAhead = 24576 / kColumns;
+  static_assert(kAhead % 16 == 0);
+  const Index row = product.w_stride * element_bytes;
+  if (threadIdx.x % kWarp != 0) return;
+  for (Index n = threadIdx.x / kWarp; n < kColumns && n0 + n < product.N; n += kWarps) {
+    fetch_into_l2(static_cast<const char*>(product.w) + (n0 + n) * row, static_cast<unsigned>(row < kAhead ? row : kAhead));
+  }
 }
 
 template <class Test>

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <array>
 
 #include "core/error.h"
@@ -35,12 +36,12 @@ void launch_group(std::span<const FewRowsProduct> group, DType type, Stream stre
 
 }  // namespace
 
-FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index columns) {
+FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index tile_rows, Index tile_columns) {
   FewRowsGroup group;
   for (const FewRowsProduct& product : products) {
-    group.products[group.count] = product;
-    group.first_block[group.count + 1] = group.first_block[group.count] + blocks_for(product.N, columns);
-    ++group.count;
+    group.row_tiles = std::max(group.row_tiles, blocks_for(product.M, tile_rows));
+    group.first_column[group.count + 1] = group.first_column[group.count] + blocks_for(product.N, tile_columns);
+    group.products[group.count++] = product;
   }
   return group;
 }

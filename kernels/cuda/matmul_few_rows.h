@@ -21,15 +21,18 @@ struct FewRowsProduct {
   Epilogue epilogue;
 };
 
-// As a launch gets them: product p has the blocks [first_block[p], first_block[p + 1]) in x.
+// As a launch gets them: y in tiles of some rows and columns, of which product p has the columns of tiles [first_column[p],
+// first_column[p + 1]). A block has a tile; those below one another follow one another, so that they find their weights in the L2 cache.
 inline constexpr int kMostProducts = 8;
 struct FewRowsGroup {
   int count = 0;
-  unsigned first_block[kMostProducts + 1] = {};
+  unsigned row_tiles = 0;  // of the product with most
+  unsigned first_column[kMostProducts + 1] = {};
   FewRowsProduct products[kMostProducts];
+
+  unsigned blocks() const { return row_tiles * first_column[count]; }
 };
-// Each takes one block per so many columns of y.
-FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index columns);
+FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index tile_rows, Index tile_columns);
 
 // At most kMostProducts, which have rows; those in fp32 of one few_warps().
 void few_rows_f32(std::span<const FewRowsProduct> products, Stream stream);

@@ -62,14 +62,13 @@ __device__ __forceinline__ void multiply_slabs(const FewRowsProduct& args, Index
   }
 }
 
-// blockIdx.x: kOutputTiles tiles of columns of y of a product, blockIdx.y: kRowTiles tiles of rows.
+// A block: kRowTiles tiles of rows and kOutputTiles of columns of y of a product.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
 __global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : kRowTiles > 1 ? 2 : 3)
     few_rows_16_kernel(const __grid_constant__ FewRowsGroup products) {
-  constexpr int kOutputs = kOutputTiles * kTileOutputs, kSize = kRowTiles * kTileRows * kOutputs;
-  const auto [args, block] = own_block(products);
-  const Index m0 = Index{blockIdx.y} * kRowTiles * kTileRows, n0 = block * kOutputs;
-  fetch_weights<kOutputs>(args, n0, sizeof(T));
+  constexpr int kOutputs = kOutputTiles * kTileOutputs, kRows = kRowTiles * kTileRows, kSize = kRows * kOutputs;
+  const auto [args, m0, n0] = own_tile<kRows, kOutputs>(products);
+  if (m0 == 0) fetch_weights<kWarps, kOutputs>(args, n0, sizeof(T));
   wait_for_previous();
   if (m0 >= args.M) return;
   float sums[kRowTiles][kOutputTiles][4] = {};
@@ -101,11 +100,11 @@ __global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : 
 template <class T, int kRowTiles, int kOutputTiles>
 void launch_tiles(std::span<const FewRowsProduct> products, Stream stream) {
   constexpr int kRows = kRowTiles * kTileRows, kOutputs = kOutputTiles * kTileOutputs;
-  const FewRowsGroup group = group_of(products, kOutputs);
+  const FewRowsGroup group = group_of(products, kRows, kOutputs);
   const bool eights =
       all_of(products, [](const FewRowsProduct& of) { return of.K % 8 == 0 && of.x_stride % 8 == 0 && whole_fours(0, of.x); });
   with_flag(eights, [&](auto whole) {
-    launch(few_rows_16_kernel<T, kRowTiles, kOutputTiles, whole.value>, blocks_of(group, kRows), kThreads,
+    launch(few_rows_16_kernel<T, kRowTiles, kOutputTiles, whole.value>, dim3(group.blocks()), kThreads,
            Index{sizeof(float)} * kWarps * kRows * kOutputs, stream, group);
   });
 }

@@ -16,13 +16,12 @@ struct Partial {
   float of_warp[kWarps][kRows * kOutputs];
 };
 
-// blockIdx.x: kOutputs columns of y of a product, blockIdx.y: kRows rows.
+// A block: kRows rows and kOutputs columns of y of a product.
 template <int kRows, int kWarps, bool kWhole>
 __global__ void __launch_bounds__(kWarps* kWarp)
     few_rows_f32_kernel(const __grid_constant__ FewRowsGroup products) {
-  const auto [args, block] = own_block(products);
-  const Index n0 = block * kOutputs, m0 = Index{blockIdx.y} * kRows;
-  fetch_weights<kOutputs>(args, n0, sizeof(float));
+  const auto [args, m0, n0] = own_tile<kRows, kOutputs>(products);
+  if (m0 == 0) fetch_weights<kWarps, kOutputs>(args, n0, sizeof(float));
   wait_for_previous();
   if (m0 >= args.M) return;
   const float *x = static_cast<const float*>(args.x) + m0 * args.x_stride,
@@ -71,10 +70,10 @@ __global__ void __launch_bounds__(kWarps* kWarp)
 
 template <int kRows, int kWarps>
 void launch_rows(std::span<const FewRowsProduct> products, Stream stream) {
-  const FewRowsGroup group = group_of(products, kOutputs);
+  const FewRowsGroup group = group_of(products, kRows, kOutputs);
   const bool fours = all_of(products, [](const FewRowsProduct& of) { return whole_fours(of.K, of.x) && of.x_stride % 4 == 0; });
   with_flag(fours, [&](auto whole) {
-    launch(few_rows_f32_kernel<kRows, kWarps, whole.value>, blocks_of(group, kRows), kWarps * kWarp, 0, stream, group);
+    launch(few_rows_f32_kernel<kRows, kWarps, whole.value>, dim3(group.blocks()), kWarps * kWarp, 0, stream, group);
   });
 }
 

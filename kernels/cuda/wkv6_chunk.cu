@@ -113,7 +113,7 @@ template <int N, Tf32 kind>
 __global__ void __launch_bounds__(Chunk<N, kind>::kThreads, 2)
     wkv6_chunk_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
-  wait_for_previous();
+  wait_for_previous_alone();
   using Chunk = Chunk<N, kind>;
   auto& chunk = *launch_shared<Chunk>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];

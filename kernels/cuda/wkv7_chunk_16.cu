@@ -48,7 +48,7 @@ constexpr int kBlock = BlockHandover<N>::kReaders + kCrews * BlockHandover<N>::k
 template <int N>
 __global__ void __launch_bounds__(kBlock<N>, N == 32 ? 2 : 1)
     wkv7_chunk_16_kernel(const __grid_constant__ Chunk16Parameters args, const __grid_constant__ SegmentTable segments) {
-  wait_for_previous();
+  wait_for_previous_alone();
   using Handover = BlockHandover<N>;
   const Handover handover = {launch_shared<Wkv7Chunk16<N>>()};
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];

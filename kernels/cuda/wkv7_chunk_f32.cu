@@ -138,7 +138,7 @@ template <int N>
 __global__ void __launch_bounds__((1 + kPreparers) * Wkv7Chunk<N>::kThreads, 1)
     wkv7_chunk_f32_kernel(const __grid_constant__ ChunkParameters args,
                       const __grid_constant__ SegmentTable segments) {
-  wait_for_previous();
+  wait_for_previous_alone();
   constexpr int kThreads = Wkv7Chunk<N>::kThreads;
   auto* const slots = launch_shared<Wkv7Chunk<N>>();
   const SegmentTable::Entry& segment = segments.entries[blockIdx.y];

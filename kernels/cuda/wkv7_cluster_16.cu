@@ -87,7 +87,7 @@ __global__ void __launch_bounds__(kBlock<N>, 1)
     wkv7_cluster_16_kernel([[maybe_unused]] const __grid_constant__ Chunk16Parameters args,
                            [[maybe_unused]] const __grid_constant__ SegmentTable segments) {
 #if RIVERRUN_HAS_CLUSTERS
-  wait_for_previous();
+  wait_for_previous_alone();
   using Handover = ClusterHandover<N>;
   const Handover handover = {*launch_shared<ClusterMemory<N>>(), static_cast<int>(cluster_rank())};
   if (threadIdx.x == 0) handover.make_barriers();

@@ -8,6 +8,7 @@
 
 #include "cuda_emulator/cuda_emulated.h"
 #include "cuda_emulator/emulator.h"
+#include "cuda_emulator/rehearsal.h"
 
 namespace riverrun::cuda_emulator {
 namespace {
@@ -110,6 +111,7 @@ TEST(CudaEmulator, BarriersMayBeUsedAgain) {
 }
 
 alignas(16) const float kSource[4] = {1, 2, 3, 4};
+volatile float kept;
 
 void copy(const void* at) {
   const auto& job = *static_cast<const Job*>(at);
@@ -128,6 +130,37 @@ void copy(const void* at) {
 TEST(CudaEmulator, ACopyThatNobodyWaitedForShows) {
   for (const auto& out : results(copy, true)) EXPECT_EQ(out[3], 4);
   EXPECT_TRUE(std::isnan(results(copy, false)[1][3]));
+}
+
+// A product's weights may be fetched before the kernel before has ended, and nothing else touched.
+struct EarlyJob {
+  void (*before)(const float*);
+  const float* memory;
+};
+
+TEST(CudaEmulatorDeathTest, WhatIsTouchedBeforeTheKernelBeforeHasEndedShows) {
+  const auto begin = [](void (*before)(const float*)) {
+    EarlyJob job = {before, kSource};
+    const auto body = [](const void* at) {
+      const auto& of = *static_cast<const EarlyJob*>(at);
+      of.before(of.memory);
+      wait_for_previous();
+    };
+    rehearse(dim3(3), dim3(kThreads), body, &job, &job.memory, sizeof job.memory);
+  };
+  begin([](const float*) {});
+  begin([](const float* memory) { fetch_into_l2(memory, 16); });
+  EXPECT_DEATH(begin([](const float* memory) { kept = *memory; }), "before it waits");
+  EXPECT_DEATH(begin([](const float* memory) { kept = threadIdx.x == 63 && blockIdx.x == 2 ? *memory : 0; }), "before it waits");
+  EXPECT_DEATH(begin([](const float* memory) { fetch_into_l2(memory + 1, 16); }), "whole 16 bytes");
+}
+
+TEST(CudaEmulatorDeathTest, EveryThreadWaitsForTheKernelBefore) {
+  const auto body = [](const void*) {
+    if (threadIdx.x != 7) wait_for_previous();
+  };
+  const void* nothing_to_spoil = nullptr;
+  EXPECT_DEATH(rehearse(dim3(1), dim3(kThreads), body, nullptr, &nothing_to_spoil, sizeof nothing_to_spoil), "has not waited");
 }
 
 void exchange_numbers(const void* at) {

@@ -10,11 +10,11 @@ namespace {
 class Case {
  public:
   Case(const KernelTable& table, Index M, Index N, Index K, DType type, DType y_type, Epilogue epilogue, Phase phase, Stream stream,
-       bool as_int8 = false)
-      : y_type_(y_type), elements_(M * N), x_(Random(unsigned(M + 7 * N + 31 * K)).normals(M * K), type) {
+       Index x_stride = 0, bool as_int8 = false)
+      : y_type_(y_type), elements_(M * N), x_(Random(unsigned(M + 7 * N + 31 * K)).normals(M * std::max(K, x_stride)), type) {
     const auto w = Random(unsigned(N + K)).normals(N * K, 1.0f / std::sqrt(static_cast<float>(K)));
     packed_ = (as_int8 ? table.pack_int8 : table.pack_matrix)({w.data(), DType::f32, N, K, K, 1}, type, stream);
-    args_ = {M, x_.data(), packed_.get(), nullptr, y_type, epilogue, 0, phase};
+    args_ = {M, x_.data(), packed_.get(), nullptr, y_type, epilogue, x_stride, phase};
   }
 
   // With a new y, NaN or, for Epilogue::add, something to add to.
@@ -47,7 +47,9 @@ Cases make_cases(const KernelTable& table, DType type, Phase phase, Stream strea
     add(M, 300, 64, DType::f32, Epilogue::none), add(M, 64, 300, type, Epilogue::tanh), add(M, 33, 64, DType::f32, Epilogue::add);
     add(0, 40, 40, type, Epilogue::none), add(M, 1, 520, DType::f32, Epilogue::sigmoid), add(M, 7, 10, type, Epilogue::relu_squared);
     add(2 * M, 48, 96, DType::f32, Epilogue::silu);
+    cases.push_back(std::make_unique<Case>(table, M, 40, 64, type, DType::f32, Epilogue::none, phase, stream, 5 * 64));
   }
+  add(70, 40, 64, DType::f32, Epilogue::none);
   return cases;
 }
 
@@ -83,7 +85,7 @@ TEST_P(ProductsTest, IntegersBesideOthersToo) {
   Threads pool(2);
   Cases cases = make_cases(table, DType::f32, Phase::decode, pool);
   for (const Index M : {1, 20}) {
-    cases.push_back(std::make_unique<Case>(table, M, 70, 64, DType::f32, DType::f32, Epilogue::none, Phase::decode, pool, true));
+    cases.push_back(std::make_unique<Case>(table, M, 70, 64, DType::f32, DType::f32, Epilogue::none, Phase::decode, pool, 0, true));
   }
   expect_bits_of_each_alone(table, cases, pool, "int8 at the end");
   std::swap(cases.front(), cases.back());

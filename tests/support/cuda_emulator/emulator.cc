@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "machine.h"
+#include "rehearsal.h"
 
 namespace riverrun::cuda_emulator {
 
@@ -58,7 +59,7 @@ void copy_async(void* to, const void* from, std::size_t bytes) {
 
 void fetch_into_l2(const void* from, std::size_t bytes) {
   if (reinterpret_cast<std::uintptr_t>(from) % 16 != 0 || bytes == 0 || bytes % 16 != 0) broken("a fetch of what is not whole 16 bytes");
-  const volatile auto* const at = static_cast<const unsigned char*>(from);
+  const volatile auto* const at = static_cast<const unsigned char*>(unspoilt(from));
   for (std::size_t i = 0; i < bytes; ++i) (void)at[i];
 }
 
@@ -73,7 +74,10 @@ void wait_copies(std::size_t groups_left) {
   for (; self.groups.size() > groups_left; self.groups.pop_front()) self.make_copies(self.groups.front());
 }
 
-void wait_for_previous() { machine().current().waited = true; }
+void wait_for_previous() {
+  if (rehearsing()) leave_rehearsal();
+  machine().current().waited = true;
+}
 void check_waited_for_previous() {
   if (!machine().current().waited) broken("a thread that has not waited for the kernel before");
 }

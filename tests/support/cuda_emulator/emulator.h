@@ -83,8 +83,7 @@ struct SharedBarrier {
 void init_barrier(SharedBarrier& barrier, unsigned arrivals);
 void wait_at(SharedBarrier& barrier, unsigned parity);  // until a phase of this parity is complete
 
-// Whether a kernel's thread waits for the kernel before its own, as all must (kernels/cuda/launch.h). That one has ended here anyway: what is
-// touched too early does not show.
+// For the kernel before this one, as every thread must (kernels/cuda/launch.h, rehearsal.h).
 void wait_for_previous();
 void check_waited_for_previous();
 

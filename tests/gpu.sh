@@ -141,6 +141,9 @@ fi
 begin build 420 cmake --build "$build" -j "$(nproc)" --target "${kernels[@]/%/_test}" "${whole[@]}" device_bench model_bench -- "${keep_going[@]}"
 
 for op in "${kernels[@]}"; do begin "kernels: $op" 60 env RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1; done
+for op in "${kernels[@]}"; do
+  begin "operands that come late: $op" 60 env RIVERRUN_TEST_LATE=1 RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1
+done
 begin 'models' 120 "$build/tests/cuda_golden_test" --gtest_brief=1
 begin 'recorded steps' 60 "$build/tests/cuda_steps_test" --gtest_brief=1
 begin 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1

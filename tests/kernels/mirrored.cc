@@ -1,19 +1,32 @@
 #include "mirrored.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <memory>
+#include <string_view>
 #include <vector>
 
 #include "core/buffer.h"
 #include "core/error.h"
+#include "late_copy.h"
 
 namespace riverrun::kernels {
 
 namespace {
 
 const KernelTable* original = nullptr;
+
+// Whether operands come when the kernel may have started already: it finds NaN where it does not wait for them.
+bool come_late() { return std::getenv("RIVERRUN_TEST_LATE") != nullptr; }
+
+void bring(void* to, const void* from, Index bytes, Stream stream) {
+#if RIVERRUN_WITH_CUDA
+  if (std::string_view(original->backend) == "cuda") return copy_late(to, from, bytes, stream);
+#endif
+  original->device->copy(to, from, bytes, stream);
+}
 
 // The operands of one call in memory of the device.
 class Mirror {
@@ -47,6 +60,13 @@ class Mirror {
     pointers = moved->data();
   }
 
+  // Behind this nothing may come between the operands and the kernel.
+  void bring_operands() {
+    for (auto& [host, piece] : pieces_) {
+      if (piece.source.data() != nullptr) bring(piece.there.data(), piece.source.data(), piece.there.bytes(), stream_);
+    }
+  }
+
   // Waits for the kernel, and brings back what it may have written.
   void finish() {
     for (auto& [host, piece] : pieces_) {
@@ -68,7 +88,7 @@ class Mirror {
     Index offset, size;  // of the operand in `bytes`
     bool written;
     std::vector<std::byte> bytes;
-    Buffer there;
+    Buffer there, source;  // source: where it is until it comes late
   };
 
   template <class T>
@@ -80,7 +100,13 @@ class Mirror {
       piece = {offset, size, false, std::vector<std::byte>(static_cast<std::size_t>(offset + size + kGuard), kUntouched),
                Buffer(offset + size + kGuard, *original->device)};
       std::memcpy(piece.bytes.data() + offset, pointer, static_cast<std::size_t>(size));
-      original->device->copy(piece.there.data(), piece.bytes.data(), std::ssize(piece.bytes), stream_);
+      if (come_late()) {
+        const std::vector<std::byte> nothing(piece.bytes.size(), kUntouched);
+        original->device->copy(piece.there.data(), nothing.data(), std::ssize(nothing), stream_);
+        piece.source = Buffer(std::ssize(piece.bytes), *original->device);
+      }
+      const Buffer& first = come_late() ? piece.source : piece.there;
+      original->device->copy(first.data(), piece.bytes.data(), std::ssize(piece.bytes), stream_);
     }
     RR_CHECK(piece.size == size, "an operand of ", piece.size, " bytes is another of ", size);
     piece.written = piece.written || !std::is_const_v<T>;
@@ -97,6 +123,7 @@ template <auto kSlot, class Args, class Move>
 void call(Args args, Stream stream, Move move) {
   Mirror mirror(stream);
   move(mirror, args);
+  mirror.bring_operands();
   (original->*kSlot)(args, mirror.stream());
   mirror.finish();
 }
@@ -113,6 +140,7 @@ void matmul(std::span<const MatmulArgs> products, Stream stream) {
     mirror.move(a.x, a.w->type(), a.M == 0 ? 0 : (a.M - 1) * stride + a.w->cols());
     mirror.move(a.y, a.y_type, a.M * a.w->rows());
   }
+  mirror.bring_operands();
   original->matmul(moved, mirror.stream());
   mirror.finish();
 }

@@ -15,13 +15,18 @@ constexpr int kTileRows = 16, kTileOutputs = 8;
 constexpr int kSlab = 32;  // columns of W
 static_assert(kSlab == kColumnsAtOnce);
 
-// Columns [at, at + 8) of a row of x; those from K on are 0.
+// Slabs of W that a warp has on their way to its registers: with the warps that a multiprocessor holds, enough bytes for the time that
+// memory takes to answer.
+template <int kRowTiles, int kOutputTiles>
+constexpr int kSlabsAhead = kRowTiles == 1 ? 4 : kOutputTiles - 1;
+
+// Columns [at, at + 8) of a row of x; those from K on are 0. kWhole: K is whole slabs, and rows are aligned.
 template <bool kWhole, class T>
-__device__ __forceinline__ uint4 load_eight(const T* row, Index at, Index K) {
+__device__ __forceinline__ uint4 load_eight(const T* row, int at, [[maybe_unused]] int K) {
   if constexpr (kWhole) {
-    return at < K ? *reinterpret_cast<const uint4*>(row + at) : uint4{0, 0, 0, 0};
+    return *reinterpret_cast<const uint4*>(row + at);
   } else {
-    const auto pair = [&](Index k) {
+    const auto pair = [&](int k) {
       const std::uint32_t low = k < K ? row[k].bits : 0u, high = k + 1 < K ? row[k + 1].bits : 0u;
       return low | high << 16;
     };
@@ -29,42 +34,54 @@ __device__ __forceinline__ uint4 load_eight(const T* row, Index at, Index K) {
   }
 }
 
-// The block's rows of x times its rows of W, over this warp's slabs.
+// The block's rows of x times its rows of W, over this warp's slabs. Rows that are not there, of x and of W, are computed as copies of the
+// last one, and not stored: tensor cores keep rows and columns apart.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
 __device__ __forceinline__ void multiply_slabs(const FewRowsProduct& args, Index m0, Index n0,
                                                float (&sums)[kRowTiles][kOutputTiles][4]) {
-  const unsigned lane = threadIdx.x % kWarp, warp = threadIdx.x / kWarp;
-  const Index group = lane / 4, column = 8 * (lane % 4);
-  const T *x = static_cast<const T*>(args.x) + (m0 + group) * args.x_stride,
-          *w = static_cast<const T*>(args.w) + (n0 + group) * args.w_stride;
-  for (Index k = Index{warp} * kSlab + column; k < args.w_stride; k += kWarps * kSlab) {
-    uint4 weights[kOutputTiles];
+  constexpr int kAhead = kSlabsAhead<kRowTiles, kOutputTiles>, kStep = kWarps * kSlab;
+  const int lane = threadIdx.x % kWarp, group = lane / 4, end = static_cast<int>(args.w_stride), K = static_cast<int>(args.K);
+  const auto row_of = [group](const void* matrix, Index row, Index rows, Index stride) {
+    row += group;
+    return static_cast<const T*>(matrix) + (row < rows ? row : rows - 1) * stride;
+  };
+  const T *x[kRowTiles][2], *w[kOutputTiles];
 #pragma unroll
-    for (int j = 0; j < kOutputTiles; ++j) {
-      weights[j] = n0 + group + j * kTileOutputs < args.N
-                       ? *reinterpret_cast<const uint4*>(w + j * kTileOutputs * args.w_stride + k)
-                       : uint4{0, 0, 0, 0};
-    }
+  for (int i = 0; i < 2 * kRowTiles; ++i) x[i / 2][i % 2] = row_of(args.x, m0 + 8 * i, args.M, args.x_stride);
 #pragma unroll
-    for (int i = 0; i < kRowTiles; ++i) {
-      const Index m = m0 + i * kTileRows;
-      if (m >= args.M) break;
-      uint4 upper = {0, 0, 0, 0}, lower = {0, 0, 0, 0};
-      const T* row = x + i * kTileRows * args.x_stride;
-      if (m + group < args.M) upper = load_eight<kWhole>(row, k, args.K);
-      if (m + group + 8 < args.M) lower = load_eight<kWhole>(row + 8 * args.x_stride, k, args.K);
+  for (int j = 0; j < kOutputTiles; ++j) w[j] = row_of(args.w, n0 + j * kTileOutputs, args.N, args.w_stride);
+  uint4 ahead[kAhead][kOutputTiles];
+  const auto fetch = [&](uint4(&slab)[kOutputTiles], int k) {
+    if (k >= end) return;
 #pragma unroll
-      for (int j = 0; j < kOutputTiles; ++j) {
-        multiply_16<T>(sums[i][j], {upper.x, lower.x, upper.y, lower.y}, {weights[j].x, weights[j].y});
-        multiply_16<T>(sums[i][j], {upper.z, lower.z, upper.w, lower.w}, {weights[j].z, weights[j].w});
+    for (int j = 0; j < kOutputTiles; ++j) slab[j] = *reinterpret_cast<const uint4*>(w[j] + k);
+  };
+  const int first = static_cast<int>(threadIdx.x) / kWarp * kSlab + 8 * (lane % 4);
+#pragma unroll
+  for (int s = 0; s < kAhead; ++s) fetch(ahead[s], first + s * kStep);
+  for (int k = first; k < end;) {
+#pragma unroll
+    for (int s = 0; s < kAhead; ++s, k += kStep) {
+      if (k >= end) break;
+#pragma unroll
+      for (int i = 0; i < kRowTiles; ++i) {
+        if (m0 + i * kTileRows >= args.M) break;
+        const uint4 upper = load_eight<kWhole>(x[i][0], k, K), lower = load_eight<kWhole>(x[i][1], k, K);
+#pragma unroll
+        for (int j = 0; j < kOutputTiles; ++j) {
+          const uint4 weights = ahead[s][j];
+          multiply_16<T>(sums[i][j], {upper.x, lower.x, upper.y, lower.y}, {weights.x, weights.y});
+          multiply_16<T>(sums[i][j], {upper.z, lower.z, upper.w, lower.w}, {weights.z, weights.w});
+        }
       }
+      fetch(ahead[s], k + kAhead * kStep);
     }
   }
 }
 
 // A block: kRowTiles tiles of rows and kOutputTiles of columns of y of a product.
 template <class T, int kRowTiles, int kOutputTiles, bool kWhole>
-__global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : kRowTiles > 1 ? 2 : 3)
+__global__ void __launch_bounds__(kThreads, kRowTiles* kOutputTiles >= 16 ? 1 : kRowTiles* kOutputTiles > 1 ? 2 : 3)
     few_rows_16_kernel(const __grid_constant__ FewRowsGroup products) {
   constexpr int kOutputs = kOutputTiles * kTileOutputs, kRows = kRowTiles * kTileRows, kSize = kRows * kOutputs;
   const auto [args, m0, n0] = own_tile<kRows, kOutputs>(products);
@@ -101,9 +118,9 @@ template <class T, int kRowTiles, int kOutputTiles>
 void launch_tiles(std::span<const FewRowsProduct> products, Stream stream) {
   constexpr int kRows = kRowTiles * kTileRows, kOutputs = kOutputTiles * kTileOutputs;
   const FewRowsGroup group = group_of(products, kRows, kOutputs);
-  const bool eights =
-      all_of(products, [](const FewRowsProduct& of) { return of.K % 8 == 0 && of.x_stride % 8 == 0 && whole_fours(0, of.x); });
-  with_flag(eights, [&](auto whole) {
+  const bool slabs =
+      all_of(products, [](const FewRowsProduct& of) { return of.K % kSlab == 0 && of.x_stride % 8 == 0 && whole_fours(0, of.x); });
+  with_flag(slabs, [&](auto whole) {
     launch(few_rows_16_kernel<T, kRowTiles, kOutputTiles, whole.value>, dim3(group.blocks()), kThreads,
            Index{sizeof(float)} * kWarps * kRows * kOutputs, stream, group);
   });

@@ -183,6 +183,19 @@ __device__ __forceinline__ void fetch_into_l2([[maybe_unused]] const void* from,
 #endif
 }
 
+// Before wait_for_previous(), the same for vectors of a model, which no kernel writes: by the first block, for all. Null pointers are none.
+template <class... Vectors>
+__device__ __forceinline__ void fetch_vectors(Index size, const Vectors*... vectors) {
+  if (blockIdx.x != 0 || blockIdx.y != 0 || size % 4 != 0) return;
+  const unsigned warps = blockDim.x / kWarp;
+  unsigned turn = 0;
+  const auto fetch = [&](const float* vector) {
+    const bool whole = vector != nullptr && reinterpret_cast<std::uintptr_t>(vector) % 16 == 0;
+    if (threadIdx.x == turn++ % warps * kWarp && whole) fetch_into_l2(vector, static_cast<unsigned>(size) * unsigned{sizeof(float)});
+  };
+  (fetch(vectors), ...);
+}
+
 // The kernel's one object in shared memory of fixed size, and the memory whose size the launch gives.
 template <class T>
 __device__ __forceinline__ T& block_shared() {

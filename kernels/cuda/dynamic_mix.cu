@@ -25,9 +25,14 @@ __global__ void dynamic_mix_kernel(const __grid_constant__ MixParameters args) {
   if (at >= D) return;
   const float4 normal = load_four<kWhole>(args.normal + row, at, D),
                change = load_four<kWhole>(args.change + row, at, D);
-  for (Index q = 0; q < args.mixes; ++q) {
-    const float4 share = load_four<kWhole>(args.mu[q], at, D) + load_four<kWhole>(args.delta[q] + row, at, D);
-    store_four<kWhole>(static_cast<To*>(args.out[q]) + row, at, D, fma_four(change, share, normal));
+  float4 mu[kMostMixes], delta[kMostMixes];  // all are asked for before the first is waited for
+#pragma unroll
+  for (int q = 0; q < kMostMixes; ++q) {
+    if (q < args.mixes) mu[q] = load_four<kWhole>(args.mu[q], at, D), delta[q] = load_four<kWhole>(args.delta[q] + row, at, D);
+  }
+#pragma unroll
+  for (int q = 0; q < kMostMixes; ++q) {
+    if (q < args.mixes) store_four<kWhole>(static_cast<To*>(args.out[q]) + row, at, D, fma_four(change, mu[q] + delta[q], normal));
   }
 }
 

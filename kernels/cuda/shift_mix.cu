@@ -56,6 +56,8 @@ __device__ __forceinline__ void normal_row(const MixParameters& args, Index t, f
 template <bool kWhole, class To>
 __global__ void shift_mix_kernel(const __grid_constant__ MixParameters args,
                                  const __grid_constant__ SegmentTable segments) {
+  fetch_vectors(args.D, args.weight, args.bias);
+  for (Index q = 0; q < args.mixes; ++q) fetch_vectors(args.D, args.mu[q]);
   wait_for_previous();
   BlockSum& sums = block_shared<BlockSum>();
   const Index D = args.D, end_of_all = segments.entries[segments.count - 1].end;
@@ -72,9 +74,14 @@ __global__ void shift_mix_kernel(const __grid_constant__ MixParameters args,
     normal_row<kWhole>(args, t, now, sums);
     own_fours(D, [&](Index at) {
       const float4 n = four_at(now, at), change = four_at(before, at) - n;
-      for (Index q = 0; q < args.mixes; ++q) {
-        store_four<kWhole>(static_cast<To*>(args.out[q]) + t * D, at, D,
-                           fma_four(change, load_four<kWhole>(args.mu[q], at, D), n));
+      float4 mu[kMostMixes];  // all are asked for before the first is waited for
+#pragma unroll
+      for (int q = 0; q < kMostMixes; ++q) {
+        if (q < args.mixes) mu[q] = load_four<kWhole>(args.mu[q], at, D);
+      }
+#pragma unroll
+      for (int q = 0; q < kMostMixes; ++q) {
+        if (q < args.mixes) store_four<kWhole>(static_cast<To*>(args.out[q]) + t * D, at, D, fma_four(change, mu[q], n));
       }
       if (args.normal != nullptr) store_four<kWhole>(args.normal + t * D, at, D, n);
       if (args.change != nullptr) store_four<kWhole>(args.change + t * D, at, D, change);

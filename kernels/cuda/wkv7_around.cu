@@ -10,8 +10,9 @@ namespace {
 constexpr float kDecayScale = 0.60653065971263342360f;  // e^{-1/2}
 
 __global__ void __launch_bounds__(kGroupThreads) wkv7_inputs_kernel(Wkv7InputsArgs args) {
-  wait_for_previous();
   const Index head = own_head(), N = args.N, D = args.H * N;
+  fetch_vectors(D, args.k_k, args.a0, args.w0, args.k_a, args.v0);
+  wait_for_previous();
   if (head >= args.M * args.H) return;
   const Index at = head * N, d0 = at % D;
   float squares = 0;
@@ -22,23 +23,25 @@ __global__ void __launch_bounds__(kGroupThreads) wkv7_inputs_kernel(Wkv7InputsAr
   float norm = sqrtf(sum_over_lanes(squares));
   norm = norm < 1e-12f ? 1e-12f : norm;  // lets a NaN through
   for (Index n = threadIdx.x % kWarp; n < N; n += kWarp) {
+    // Read before anything is written, so that all are asked for before the first is waited for.
     const Index i = at + n, d = d0 + n;
-    const float k = args.k[i], rate = sigmoid(args.a0[d] + args.a[i]), removal = k * args.k_k[d] / norm;
-    args.w[i] = expf(-kDecayScale * sigmoid(args.w0[d] + args.w[i]));
+    const float k = args.k[i], a = args.a[i], w = args.w[i], k_k = args.k_k[d], a0 = args.a0[d], w0 = args.w0[d], k_a = args.k_a[d];
+    const bool mixes = args.v_mix != nullptr;
+    const float v = mixes ? args.v[i] : 0, v_first = mixes ? args.v_first[i] : 0, v0 = mixes ? args.v0[d] : 0, v_mix = mixes ? args.v_mix[i] : 0;
+    const float rate = sigmoid(a0 + a), removal = k * k_k / norm;
+    args.w[i] = expf(-kDecayScale * sigmoid(w0 + w));
     args.a[i] = -removal;
     args.b[i] = removal * rate;
-    args.k[i] = k * fmaf(rate - 1.0f, args.k_a[d], 1.0f);
-    if (args.v_mix != nullptr) {
-      const float v = args.v[i];
-      args.v[i] = fmaf(args.v_first[i] - v, sigmoid(args.v0[d] + args.v_mix[i]), v);
-    }
+    args.k[i] = k * fmaf(rate - 1.0f, k_a, 1.0f);
+    if (mixes) args.v[i] = fmaf(v_first - v, sigmoid(v0 + v_mix), v);
   }
 }
 
 template <class To>
 __global__ void __launch_bounds__(kGroupThreads) wkv7_readout_kernel(Wkv7ReadoutArgs args, To* out) {
-  wait_for_previous();
   const Index head = own_head(), N = args.N, D = args.H * N;
+  fetch_vectors(D, args.r_k, args.weight, args.bias);
+  wait_for_previous();
   if (head >= args.M * args.H) return;
   const Index at = head * N, d0 = at % D;
   const GroupNorm norm = group_norm(args.y + at, N, args.eps);

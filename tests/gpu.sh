@@ -141,9 +141,6 @@ fi
 begin build 420 cmake --build "$build" -j "$(nproc)" --target "${kernels[@]/%/_test}" "${whole[@]}" device_bench model_bench -- "${keep_going[@]}"
 
 for op in "${kernels[@]}"; do begin "kernels: $op" 60 env RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1; done
-for op in "${kernels[@]}"; do
-  begin "operands that come late: $op" 60 env RIVERRUN_TEST_LATE=1 RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1
-done
 begin 'models' 120 "$build/tests/cuda_golden_test" --gtest_brief=1
 begin 'recorded steps' 60 "$build/tests/cuda_steps_test" --gtest_brief=1
 begin 'ring' 120 "$build/tests/cuda_identity_test" --gtest_brief=1
@@ -151,6 +148,9 @@ begin 'rows of products' 120 "$build/tests/cuda_row_identity_test" --gtest_brief
 measure 'rates' 60 "$build/device_bench" cuda 4096 16384
 measure 'whole model' 120 "$build/model_bench" cuda rwkv7 1.5b
 measure 'whole model, no overlap' 120 env RIVERRUN_GPU_OVERLAP=0 "$build/model_bench" cuda rwkv7 1.5b
+for op in "${kernels[@]}"; do
+  begin "operands that come late: $op" 60 env RIVERRUN_TEST_LATE=1 RIVERRUN_TEST_MIRRORED=cuda "$build/tests/${op}_test" --gtest_brief=1
+done
 measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
 if PYTHONPATH=$prefix/python python3 -c 'import torch, triton, fla.ops.rwkv7' >/dev/null 2>&1; then
   measure 'flash-linear-attention' 150 env PYTHONPATH="$prefix/python" python3 tests/bench/fla_rwkv7.py 4096 131072

@@ -98,7 +98,7 @@ class Mirror {
     if (piece.there.data() == nullptr) {
       const auto offset = kGuard + static_cast<Index>(reinterpret_cast<std::uintptr_t>(pointer) % kKeptRemainder);
       piece = {offset, size, false, std::vector<std::byte>(static_cast<std::size_t>(offset + size + kGuard), kUntouched),
-               Buffer(offset + size + kGuard, *original->device)};
+               Buffer(offset + size + kGuard, *original->device), {}};
       std::memcpy(piece.bytes.data() + offset, pointer, static_cast<std::size_t>(size));
       if (come_late()) {
         const std::vector<std::byte> nothing(piece.bytes.size(), kUntouched);

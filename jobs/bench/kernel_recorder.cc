@@ -119,6 +119,15 @@ Task task_of(const LogProbArgs& a) { return rows_task(a.M, a.V, kFloat, 0); }
 Task task_of(const PickLargestArgs& a) { return rows_task(a.M, a.V, kFloat, 0); }
 Task task_of(const SumRowsArgs& a) { return rows_task(a.M, a.D, kFloat, 0); }
 
+template <class Args, class Call>
+void time_call(const char* operation, const Args& args, Call&& call) {
+  const auto begin = Clock::now();
+  call();
+  const auto took = Clock::now() - begin;
+  const Task task = task_of(args);
+  note(operation, task.shape, task.work, took);
+}
+
 // One slot of the table: runs the real kernel, and notes it.
 template <auto slot>
 struct Timed;
@@ -126,11 +135,7 @@ template <class Args, void (*KernelTable::*slot)(const Args&, Stream)>
 struct Timed<slot> {
   static inline const char* operation = nullptr;
   static void run(const Args& args, Stream stream) {
-    const auto begin = Clock::now();
-    (recording.real->*slot)(args, stream);
-    const auto took = Clock::now() - begin;
-    const Task task = task_of(args);
-    note(operation, task.shape, task.work, took);
+    time_call(operation, args, [&] { (recording.real->*slot)(args, stream); });
   }
 };
 
@@ -139,13 +144,7 @@ template <Matmul KernelTable::*slot>
 struct Timed<slot> {
   static inline const char* operation = nullptr;
   static void run(std::span<const MatmulArgs> products, Stream stream) {
-    for (const MatmulArgs& args : products) {
-      const auto begin = Clock::now();
-      (recording.real->*slot)({&args, 1}, stream);
-      const auto took = Clock::now() - begin;
-      const Task task = task_of(args);
-      note(operation, task.shape, task.work, took);
-    }
+    for (const MatmulArgs& args : products) time_call(operation, args, [&] { (recording.real->*slot)({&args, 1}, stream); });
   }
 };
 

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <array>
+#include <utility>
 
 #include "core/error.h"
 #include "kernels/cuda/launch.h"
@@ -23,16 +24,18 @@ FewRowsProduct product_of(const CudaMatrix& w, const MatmulArgs& args) {
           .epilogue = args.epilogue};
 }
 
-// Which products go into one launch.
-struct Kind {
+// Products that go into one launch.
+struct Waiting {
   DType type;
-  bool few_warps;
-  bool operator==(const Kind&) const = default;
-};
+  std::size_t count = 0;
+  std::array<FewRowsProduct, kMostProducts> products;
 
-void launch_group(std::span<const FewRowsProduct> group, DType type, Stream stream) {
-  type == DType::f32 ? few_rows_f32(group, stream) : few_rows_16(group, type, stream);
-}
+  void launch(Stream stream) {
+    const std::span<const FewRowsProduct> all(products.data(), std::exchange(count, 0));
+    if (all.empty()) return;
+    type == DType::f32 ? few_rows_f32(all, stream) : few_rows_16(all, type, stream);
+  }
+};
 
 }  // namespace
 
@@ -47,18 +50,16 @@ FewRowsGroup group_of(std::span<const FewRowsProduct> products, Index tile_rows,
 }
 
 void matmul_few_rows(std::span<const MatmulArgs> products, Stream stream) {
-  for (const Kind kind : {Kind{DType::f32, false}, {DType::f32, true}, {DType::bf16, false}, {DType::f16, false}}) {
-    std::array<FewRowsProduct, kMostProducts> group;
-    std::size_t count = 0;
-    for (const MatmulArgs& args : products) {
-      const CudaMatrix& w = matrix_of(args);
-      const FewRowsProduct product = product_of(w, args);
-      if (args.M == 0 || Kind{w.type(), w.type() == DType::f32 && few_warps(product)} != kind) continue;
-      group[count++] = product;
-      if (count == group.size()) launch_group(group, kind.type, stream), count = 0;
-    }
-    if (count > 0) launch_group({group.data(), count}, kind.type, stream);
+  Waiting few{DType::f32}, many{DType::f32}, bf16{DType::bf16}, f16{DType::f16};
+  for (const MatmulArgs& args : products) {
+    const CudaMatrix& w = matrix_of(args);
+    if (args.M == 0) continue;
+    const FewRowsProduct product = product_of(w, args);
+    Waiting& group = w.type() == DType::bf16 ? bf16 : w.type() == DType::f16 ? f16 : few_warps(product) ? few : many;
+    group.products[group.count++] = product;
+    if (group.count == group.products.size()) group.launch(stream);
   }
+  for (Waiting* group : {&few, &many, &bf16, &f16}) group->launch(stream);
 }
 
 const CudaMatrix& matrix_of(const MatmulArgs& args) {

@@ -33,7 +33,7 @@ struct BlockHandover {
   __device__ __forceinline__ int first(int crew) const { return crew; }
   __device__ __forceinline__ Wkv7Chunk16<N>& slot(int crew) const { return slots[crew]; }
   __device__ __forceinline__ void wait_for_crew(int crew) const { wait_at_barrier(own(crew), kThreads); }
-  __device__ __forceinline__ void hand_on(int crew, unsigned, unsigned) const { arrive_at_barrier(ready(crew), kReaders + kThreads); }
+  __device__ __forceinline__ void hand_on(int crew, unsigned) const { arrive_at_barrier(ready(crew), kReaders + kThreads); }
   __device__ __forceinline__ void wait_until_read(int crew, unsigned) const { wait_at_barrier(emptied(crew), kReaders + kThreads); }
 
   __device__ __forceinline__ const Wkv7Chunk16<N>& slot_of(int chunk) const { return slots[chunk % kCrews]; }

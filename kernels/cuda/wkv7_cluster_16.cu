@@ -59,7 +59,7 @@ struct ClusterHandover {
   __device__ __forceinline__ int first(int crew) const { return kBlocks * crew + rank; }
   __device__ __forceinline__ Chunk& slot(int crew) const { return memory.slots[first(crew)]; }
   __device__ __forceinline__ void wait_for_crew(int crew) const { wait_at_barrier(1 + crew, kThreads); }
-  __device__ __forceinline__ void hand_on(int crew, unsigned thread, unsigned) const {
+  __device__ __forceinline__ void hand_on(int crew, unsigned thread) const {
     show_to_copies();
     wait_for_crew(crew);
     if (thread == 0) {

@@ -5,8 +5,8 @@
 //   kStep                               chunks from one that a crew prepares to its next; the others are prepared meanwhile
 //   first(crew), slot(crew)             the first, and where it prepares them all
 //   wait_for_crew(crew)                 a barrier of the crew
-//   hand_on(crew, thread, step)         the crew's `step`th chunk can be read
-//   wait_until_read(crew, step)         it has been
+//   hand_on(crew, thread)               the chunk in its slot can be read
+//   wait_until_read(crew, step)         its `step`th chunk has been
 //   slot_of(chunk)                      where readers find a chunk
 //   wait_until_ready(chunk), have_read(chunk)
 #pragma once
@@ -116,7 +116,7 @@ __device__ __forceinline__ void prepare_chunks(const Chunk16Parameters& args, co
     if (next < chunks.count) rows.load(args, chunks.place(next) + offset, chunks.tokens(next) - first);
     if (step > 0) {
       slot.multiply_rows(thread, turn++);
-      handover.hand_on(crew, thread, step - 1);
+      handover.hand_on(crew, thread);
     }
     if (next >= chunks.count) return;
     if (step > 0) handover.wait_until_read(crew, step - 1);

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/deep_embed.h"
+#include "kernels/draw.h"
 #include "kernels/gate.h"
 #include "kernels/matmul.h"
 #include "kernels/norm.h"
@@ -42,6 +43,7 @@ struct KernelTable {
   Wkv7Readout wkv7_readout;
   LogProb log_prob;
   PickLargest pick_largest;
+  Draw draw;
   SumRows sum_rows;
 };
 

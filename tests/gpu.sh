@@ -111,7 +111,7 @@ beside() {
   step "$@" &
 }
 
-readonly kernels=(matmul products norm mix gate readout wkv4 wkv6 wkv6_around wkv7 wkv7_around)
+readonly kernels=(matmul products norm mix gate readout draw wkv4 wkv6 wkv6_around wkv7 wkv7_around)
 readonly whole=(cuda_golden_test cuda_steps_test cuda_identity_test cuda_row_identity_test)
 
 configure=(-S . -B "$build" -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CUDA_ARCHITECTURES=$arch" -DRIVERRUN_CUDA_STRICT=OFF

@@ -24,7 +24,7 @@ readonly unbuilt_asan='|kernels'
 readonly golden_emulated='GoldenTest.*/v(5_0|5_1|5_2_n|6_n|7_n).*cuda_emulated|GoldenTest.*/v(4|5_2|6|7a)_cuda_emulated_bf16'
 # Of the ring on emulated kernels and of the ring's identities one kind or two: kernels and models have tests of their own.
 readonly identities='CudaIdentityTest.*(bf16|rwkv4|rwkv6)|/IdentityTest.*(rwkv5|rwkv6|rwkv7a)'
-readonly slow_units='Sampling.DrawsFrom|Sampling.FindsTheCutoff|Draws.AreUniform|EqualsBruteForceOnTheRealVocabulary'
+readonly slow_units='Sampling.GivesEveryTokenItsShare|Draws.AreUniform|EqualsBruteForceOnTheRealVocabulary'
 readonly asan_not="GreedyTest|$slow_units|GoldenTest.*reference_bf16|_test_avx2|without_vnni|$identities|"$golden_emulated
 readonly tsan_targets=(tests/{core,transport,ring}/all checkpoint_file_test run_lock_test)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'

@@ -117,6 +117,7 @@ Task task_of(const Wkv7InputsArgs& a) {
 Task task_of(const Wkv7ReadoutArgs& a) { return rows_task(a.M, a.H * a.N, 5 * kFloat, bytes(a.out_type)); }
 Task task_of(const LogProbArgs& a) { return rows_task(a.M, a.V, kFloat, 0); }
 Task task_of(const PickLargestArgs& a) { return rows_task(a.M, a.V, kFloat, 0); }
+Task task_of(const DrawArgs& a) { return rows_task(a.M, a.V, kFloat, 0); }
 Task task_of(const SumRowsArgs& a) { return rows_task(a.M, a.D, kFloat, 0); }
 
 template <class Args, class Call>
@@ -187,9 +188,10 @@ KernelTable timed_table(KernelTable table) {
   time_slot<&KernelTable::wkv7_readout>(table, "wkv7_readout");
   time_slot<&KernelTable::log_prob>(table, "log_prob");
   time_slot<&KernelTable::pick_largest>(table, "pick_largest");
+  time_slot<&KernelTable::draw>(table, "draw");
   time_slot<&KernelTable::sum_rows>(table, "sum_rows");
-  // A name, a device, two questions, and 20 operations.
-  static_assert(sizeof(KernelTable) == (2 + 2 + 20) * sizeof(void*),
+  // A name, a device, two questions, and 21 operations.
+  static_assert(sizeof(KernelTable) == (2 + 2 + 21) * sizeof(void*),
                 "the table has a new slot: time it here too, or riverrun bench kernels leaves the operation out");
   return table;
 }

@@ -29,6 +29,7 @@ const KernelTable& table() {
       .wkv7_readout = wkv7_readout,
       .log_prob = log_prob,
       .pick_largest = pick_largest,
+      .draw = draw,
       .sum_rows = sum_rows,
   });
   return kTable;

@@ -30,6 +30,7 @@ void wkv7(const Wkv7Args& args, Stream stream);
 void wkv7_readout(const Wkv7ReadoutArgs& args, Stream stream);
 void log_prob(const LogProbArgs& args, Stream stream);
 void pick_largest(const PickLargestArgs& args, Stream stream);
+void draw(const DrawArgs& args, Stream stream);
 void sum_rows(const SumRowsArgs& args, Stream stream);
 
 }  // namespace riverrun::kernels::cpu

@@ -15,7 +15,6 @@ struct Decoder::Slot {
   Task task;
   TextEnd end;
   Occurrences occurrences;
-  Sampler sampler;
   std::vector<TokenId> unread;
   Index read = 0;  // of unread
   bool finite = true;
@@ -104,8 +103,8 @@ void Decoder::prepare() {
   const Index V = model_.config().vocab;
   workspace_ = model_.make_workspace(capacity_, stream_, kernels::Phase::decode);
   logits_ = Array<float>(slots() * V, device);
-  if (device.kind() != DeviceKind::cpu && !settings_.sampling.greedy()) host_logits_ = Array<float>(slots() * V, device, Memory::shared);
-  largest_ = Array<TokenId>(slots(), device, Memory::shared);
+  if (!settings_.sampling.greedy()) random_ = Array<std::uint64_t>(slots(), device, Memory::shared);
+  next_ = Array<TokenId>(slots(), device, Memory::shared);
   banned_ = Array<TokenId>(std::ssize(settings_.banned), device, Memory::shared);
   std::ranges::copy(settings_.banned, banned_.data());
   if (settings_.sampling.penalises()) {
@@ -128,16 +127,30 @@ void Decoder::list_penalties() {
   penalty_begin_[std::ssize(drawing_)] = at;
 }
 
-// From the last layer of the first rows to the tokens that draw() needs.
+// A random number depends on the place of its token alone.
+void Decoder::fetch_random() {
+  if (random_.size() == 0) return;
+  for (std::size_t row = 0; row < drawing_.size(); ++row) {
+    const Slot& slot = *drawing_[row];
+    random_[static_cast<Index>(row)] = slot.task.draws.word(std::ssize(slot.end.tokens()));
+  }
+}
+
+// From the last layer of the first rows to their next tokens.
 void Decoder::read_out(Index rows) {
+  const Index V = model_.config().vocab;
   model_.logits(*workspace_, 0, rows, logits_.data());
-  model_.pick_largest(*workspace_, {rows, model_.config().vocab, logits_.data(), banned_.size(), banned_.data(), penalty_begin_.data(),
-                                    penalised_.data(), penalties_.data(), largest_.data()});
+  model_.pick_largest(*workspace_, {rows, V, logits_.data(), banned_.size(), banned_.data(), penalty_begin_.data(), penalised_.data(),
+                                    penalties_.data(), next_.data()});
+  const Sampling& sampling = settings_.sampling;
+  if (sampling.greedy()) return;
+  model_.draw(*workspace_, {rows, V, logits_.data(), sampling.inverse_temperature(), sampling.top_p, sampling.top_k, random_.data(), next_.data()});
 }
 
 void Decoder::run_block() {
   if (workspace_ == nullptr) prepare();
   list_penalties();
+  fetch_random();
   const Index rows = std::ssize(drawing_);
   if (drawing_.size() == ids_.size()) {
     steps_->launch(ids_, states_);
@@ -146,17 +159,10 @@ void Decoder::run_block() {
     model::run_layers(model_, *workspace_, states_);
     if (rows > 0) read_out(rows);
   }
-  const Index bytes = rows * model_.config().vocab * Index{sizeof(float)};
-  if (host_logits_.size() > 0) model_.device().copy(host_logits_.data(), logits_.data(), bytes, stream_);
   stream_.synchronize();
 }
 
-void Decoder::draw(Slot& slot, Index row) {
-  const Index V = model_.config().vocab;
-  const Array<float>& logits = host_logits_.size() > 0 ? host_logits_ : logits_;
-  const Index position = std::ssize(slot.end.tokens());
-  const TokenId token = slot.sampler.draw(logits.span().subspan(static_cast<std::size_t>(row * V), static_cast<std::size_t>(V)), largest_[row],
-                                          settings_.sampling, slot.task.draws.uniform(position));
+void Decoder::take(Slot& slot, TokenId token) {
   if (token < 0) {
     slot.finite = false;
     return;
@@ -174,7 +180,7 @@ void Decoder::step(std::vector<Text>& finished) {
   choose_rows();
   if (ids_.empty()) return;
   run_block();
-  stream_.pool->run(std::ssize(drawing_), [&](Index row, int) { draw(*drawing_[row], row); });
+  stream_.pool->run(std::ssize(drawing_), [&](Index row, int) { take(*drawing_[row], next_[row]); });
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     auto& slot = slots_[i];
     if (slot == nullptr || !slot->done()) continue;

@@ -69,9 +69,10 @@ class Decoder {
   void choose_rows();
   void prepare();
   void list_penalties();
+  void fetch_random();
   void read_out(Index rows);
   void run_block();
-  void draw(Slot& slot, Index row);
+  void take(Slot& slot, TokenId token);
 
   const model::Model& model_;
   const Settings& settings_;
@@ -85,9 +86,9 @@ class Decoder {
   std::unique_ptr<model::Workspace> workspace_;
   std::unique_ptr<BatchSteps> steps_;
   Index capacity_;
-  Array<float> logits_;       // [slots, V]
-  Array<float> host_logits_;  // the same, where they are sampled from and the host does not reach the device's memory
-  Array<TokenId> largest_;    // [slots]
+  Array<float> logits_;          // [slots, V]
+  Array<std::uint64_t> random_;  // [slots]; empty when sampling is greedy
+  Array<TokenId> next_;          // [slots]
   Array<TokenId> banned_;
   // Of row m: [penalty_begin_[m], penalty_begin_[m + 1]); empty when there are no penalties.
   Array<Index> penalty_begin_;

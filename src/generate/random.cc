@@ -41,10 +41,9 @@ std::uint64_t document_key(std::string_view document_id) {
 Draws::Draws(std::uint64_t seed, std::uint64_t document_key, Index section)
     : seed_(seed), document_(document_key), section_(as_word("section", section)) {}
 
-double Draws::uniform(Index position) const {
+std::uint64_t Draws::word(Index position) const {
   const auto words = philox({low(document_), high(document_), section_, as_word("position", position)}, {low(seed_), high(seed_)});
-  const std::uint64_t bits = std::uint64_t{words[1]} << 32 | words[0];
-  return static_cast<double>(bits >> 11) * 0x1p-53;
+  return std::uint64_t{words[1]} << 32 | words[0];
 }
 
 }  // namespace riverrun::generate

@@ -23,8 +23,8 @@ class Draws {
  public:
   // `section` tells the texts of one document apart, and is below 2^32.
   Draws(std::uint64_t seed, std::uint64_t document_key, Index section);
-  // Uniform in [0, 1) with 53 bits, for the token at `position` of the text, below 2^32.
-  double uniform(Index position) const;
+  // Uniform over all values, for the token at `position` of the text, below 2^32.
+  std::uint64_t word(Index position) const;
 
  private:
   std::uint64_t seed_, document_;

@@ -88,8 +88,9 @@ class Model {
   virtual void hidden(Workspace& workspace, Index first, Index rows, float* hidden) const = 0;
   // Logits of the token after each of rows [first, first + rows): `logits` [rows, V], fp32. Needs a head.
   virtual void logits(Workspace& workspace, Index first, Index rows, float* logits) const = 0;
-  // The token that kernels::PickLargest gives for each row of logits; all that `args` points to is memory of device().
+  // What kernels::PickLargest and kernels::Draw give for each row of logits; all that `args` points to is memory of device().
   virtual void pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const = 0;
+  virtual void draw(Workspace& workspace, const kernels::DrawArgs& args) const = 0;
   // Natural-log probability of targets[i] (in the host's memory) after row first + i. Needs a head.
   virtual void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const = 0;
 

@@ -99,6 +99,8 @@ void Network::pick_largest(Workspace& workspace, const kernels::PickLargestArgs&
   kernels_.pick_largest(args, shared(workspace).stream);
 }
 
+void Network::draw(Workspace& workspace, const kernels::DrawArgs& args) const { kernels_.draw(args, shared(workspace).stream); }
+
 void Network::log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const {
   auto& ws = shared(workspace);
   if (ws.logits.size() == 0) ws.logits = Array<float>(kLogitRows * config_.vocab, device());

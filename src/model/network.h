@@ -70,6 +70,7 @@ class Network : public Model {
   void hidden(Workspace& workspace, Index first, Index rows, float* out) const final;
   void logits(Workspace& workspace, Index first, Index rows, float* out) const final;
   void pick_largest(Workspace& workspace, const kernels::PickLargestArgs& args) const final;
+  void draw(Workspace& workspace, const kernels::DrawArgs& args) const final;
   void log_probs(Workspace& workspace, Index first, std::span<const TokenId> targets, float* out) const final;
 
  protected:

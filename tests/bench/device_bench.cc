@@ -36,6 +36,7 @@ class Bench {
       for (const Index rows : {2048, 8192}) product(rows, type, kernels::Phase::prefill, copy);
       for (const Index rows : {1, 16, 64}) product(rows, type, kernels::Phase::decode, copy);
     }
+    for (const Index rows : {1, 64}) draw(rows);
   }
 
  private:
@@ -109,6 +110,25 @@ class Bench {
     std::printf("%-34s %10lld %12.1f %9.1f TFLOP/s  weights at %.1f%% of the copy rate\n",
                 concat("product ", name_of(type), phase == kernels::Phase::decode ? " decode" : " prefill").c_str(),
                 static_cast<long long>(rows), seconds * 1e6, flops / seconds / 1e12, 100 * bytes / seconds / copy);
+  }
+
+  // The next tokens of texts, from a World vocabulary's logits.
+  void draw(Index rows) {
+    constexpr Index kVocabulary = 65536;
+    std::vector<float> host(static_cast<std::size_t>(rows * kVocabulary));
+    for (std::size_t i = 0; i < host.size(); ++i) host[i] = 10 * noise(static_cast<Index>(i));
+    const Array<float> logits(rows * kVocabulary, *kernels_.device);
+    kernels_.device->copy(logits.data(), host.data(), rows * kVocabulary * Index{sizeof(float)}, stream_);
+    Array<std::uint64_t> random(rows, *kernels_.device, Memory::shared);
+    Array<TokenId> tokens(rows, *kernels_.device, Memory::shared);
+    for (Index m = 0; m < rows; ++m) random[m] = ~std::uint64_t{0} / 3;
+    for (const double top_p : {1.0, 0.85}) {
+      const double seconds = time([&] {
+        kernels_.pick_largest({rows, kVocabulary, logits.data(), 0, nullptr, nullptr, nullptr, nullptr, tokens.data()}, stream_);
+        kernels_.draw({rows, kVocabulary, logits.data(), 1, top_p, 0, random.data(), tokens.data()}, stream_);
+      }, 20);
+      std::printf("%-34s %10lld %12.1f\n", concat("token drawn, top_p ", top_p).c_str(), static_cast<long long>(rows), seconds * 1e6);
+    }
   }
 
   const kernels::KernelTable& kernels_;

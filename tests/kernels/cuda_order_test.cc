@@ -197,6 +197,23 @@ TEST(CudaOrder, Picks) {
       "pick");
 }
 
+// Threads add up masses in columns of their own, and find cutoff, last tie and token together.
+TEST(CudaOrder, Draws) {
+  Threads pool(1);
+  constexpr Index kV = 1100;
+  auto logits = Random(8).normals(2 * kV);
+  for (float& logit : logits) logit = std::round(4 * logit) / 4;
+  const std::vector<std::uint64_t> random = {~std::uint64_t{0} / 3, ~std::uint64_t{0} / 7};
+  expect_same_in_every_order(
+      [&] {
+        std::vector<TokenId> tokens(2, -77);
+        table().pick_largest({2, kV, logits.data(), 0, nullptr, nullptr, nullptr, nullptr, tokens.data()}, pool);
+        table().draw({2, kV, logits.data(), 0.7f, 0.8, 90, random.data(), tokens.data()}, pool);
+        return std::vector<float>(tokens.begin(), tokens.end());
+      },
+      "draw");
+}
+
 TEST(CudaOrder, Products) {
   Threads pool(1);
   for (const DType type : {DType::f32, DType::bf16, DType::f16}) {

@@ -262,6 +262,12 @@ void pick_largest(const PickLargestArgs& args, Stream stream) {
   });
 }
 
+void draw(const DrawArgs& args, Stream stream) {
+  call<&KernelTable::draw>(args, stream, [](Mirror& to, DrawArgs& a) {
+    to.move(a.logits, a.M * a.V), to.move(a.random, a.M), to.move(a.tokens, a.M);
+  });
+}
+
 void sum_rows(const SumRowsArgs& args, Stream stream) {
   call<&KernelTable::sum_rows>(args, stream, [](Mirror& to, SumRowsArgs& a) { to.move(a.x, a.M * a.D), to.move(a.sum, a.D); });
 }
@@ -276,7 +282,8 @@ const KernelTable& mirrored(const KernelTable& table) {
     of.pack_matrix = pack_matrix, of.matmul = matmul, of.layer_norm = layer_norm, of.embed = embed, of.shift_mix = shift_mix;
     of.dynamic_mix = dynamic_mix, of.gate = gate, of.gate_add = gate_add, of.token_matrix = token_matrix, of.wkv4 = wkv4;
     of.wkv6_decay = wkv6_decay, of.wkv6 = wkv6, of.wkv6_readout = wkv6_readout, of.wkv7_inputs = wkv7_inputs, of.wkv7 = wkv7;
-    of.wkv7_readout = wkv7_readout, of.log_prob = log_prob, of.pick_largest = pick_largest, of.sum_rows = sum_rows;
+    of.wkv7_readout = wkv7_readout, of.log_prob = log_prob, of.pick_largest = pick_largest, of.draw = draw;
+    of.sum_rows = sum_rows;
     return of;
   }();
   RR_CHECK(original == &table, "two tables mirrored in one process");

@@ -46,6 +46,7 @@ class ForgetfulModel : public model::Model {
   void hidden(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.hidden(ws, first, rows, out); }
   void logits(model::Workspace& ws, Index first, Index rows, float* out) const override { model_.logits(ws, first, rows, out); }
   void pick_largest(model::Workspace& ws, const kernels::PickLargestArgs& args) const override { model_.pick_largest(ws, args); }
+  void draw(model::Workspace& ws, const kernels::DrawArgs& args) const override { model_.draw(ws, args); }
   void log_probs(model::Workspace& ws, Index first, std::span<const TokenId> targets, float* out) const override {
     model_.log_probs(ws, first, targets, out);
   }

@@ -226,7 +226,7 @@ const KernelTable& deferred(const KernelTable& real) {
   using T = KernelTable;
   defer_all<&T::layer_norm, &T::embed, &T::shift_mix, &T::dynamic_mix, &T::gate, &T::gate_add, &T::token_matrix,
             &T::wkv4, &T::wkv6_decay, &T::wkv6, &T::wkv6_readout, &T::wkv7_inputs, &T::wkv7, &T::wkv7_readout, &T::log_prob,
-            &T::pick_largest, &T::sum_rows>(table);
+            &T::pick_largest, &T::draw, &T::sum_rows>(table);
   return table;
 }
 

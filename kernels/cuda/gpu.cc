@@ -47,6 +47,42 @@ std::string last_kernel() {
   return status == 0 ? readable.get() : name;
 }
 
+// True, or false when it is still to come.
+bool is_done(cudaError_t asked) {
+  if (asked == cudaErrorNotReady) {
+    (void)cudaGetLastError();  // it would be reported by the next launch
+    return false;
+  }
+  check(asked, concat("the GPU's work (launched last: ", last_kernel(), ")").c_str());
+  return true;
+}
+
+class EventMark final : public Mark {
+ public:
+  // late(): called when it is not reached by `deadline`.
+  EventMark(cudaStream_t stream, std::chrono::steady_clock::time_point deadline, std::function<void()> late)
+      : deadline_(deadline), late_(std::move(late)) {
+    check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "an event");
+    const cudaError_t recorded = cudaEventRecord(event_, stream);
+    if (recorded != cudaSuccess) (void)cudaEventDestroy(event_);
+    check(recorded, "recording an event");
+  }
+  ~EventMark() override { (void)cudaEventDestroy(event_); }
+  EventMark(const EventMark&) = delete;
+  EventMark& operator=(const EventMark&) = delete;
+
+  bool reached() override {
+    if (is_done(cudaEventQuery(event_))) return true;
+    if (std::chrono::steady_clock::now() >= deadline_) late_();
+    return false;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+  std::chrono::steady_clock::time_point deadline_;
+  std::function<void()> late_;
+};
+
 class Gpu final : public Device {
  public:
   DeviceKind kind() const override { return DeviceKind::cuda; }
@@ -154,13 +190,12 @@ class Gpu final : public Device {
   void synchronize(const Stream& stream) override { await(stream, "launched work"); }
   bool idle(const Stream& stream) override {
     RR_CHECK(!capturing(), "a question to launches that are recorded");
-    const cudaError_t error = cudaStreamQuery(native(stream));
-    if (error == cudaErrorNotReady) {
-      (void)cudaGetLastError();  // it would be reported by the next launch
-      return false;
-    }
-    check(error, concat("the GPU's work (launched last: ", last_kernel(), ")").c_str());
-    return true;
+    return is_done(cudaStreamQuery(native(stream)));
+  }
+  std::unique_ptr<Mark> mark(const Stream& stream) override {
+    RR_CHECK(!capturing(), "a mark in launches that are recorded");
+    use();
+    return std::make_unique<EventMark>(native(stream), std::chrono::steady_clock::now() + most_wait_, [this] { give_up("launched work"); });
   }
 
   std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
@@ -177,7 +212,9 @@ class Gpu final : public Device {
     RR_CHECK(!capturing(), "a wait for ", what, " in launches that are recorded");
     RR_CHECK(!hangs_, "GPU ", ordinal_, " did not finish earlier work");
     use();
-    if (poll_until([&] { return idle(stream); }, most_wait_)) return;
+    if (!poll_until([&] { return idle(stream); }, most_wait_)) give_up(what);
+  }
+  [[noreturn]] void give_up(const char* what) {
     hangs_ = true;
     throw Error(concat("GPU ", ordinal_, " has not finished ", what, " in ", most_wait_.count(), " s (launched last: ", last_kernel(),
                        "): a kernel hangs, or the GPU is lost; see what nvidia-smi and dmesg say"));

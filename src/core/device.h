@@ -29,6 +29,15 @@ class Recording {
   virtual void run(const Stream& stream) = 0;
 };
 
+// A point in the order of a stream's work.
+class Mark {
+ public:
+  virtual ~Mark() = default;
+  // Whether all work before it is done: what kernels wrote to shared memory can be read then. Error when one of them failed, or does
+  // not end within minutes.
+  virtual bool reached() = 0;
+};
+
 class Device {
  public:
   virtual ~Device() = default;
@@ -64,6 +73,9 @@ class Device {
   virtual void synchronize(const Stream& stream) = 0;
   // Whether synchronize() would return at once. Error likewise.
   virtual bool idle(const Stream& stream) = 0;
+  // The present end of the stream's work, which goes on meanwhile; null where it is reached already. Not to be asked once the
+  // stream's order is closed.
+  virtual std::unique_ptr<Mark> mark(const Stream& stream) = 0;
 
   // Records what launches() launches in the stream, without running it; null, and launches() is not called, where nothing would be
   // gained (a CPU). Error when launches() waits, copies, or takes memory.

@@ -45,6 +45,7 @@ class HostDevice final : public Device {
   }
   void synchronize(const Stream&) override {}
   bool idle(const Stream&) override { return true; }
+  std::unique_ptr<Mark> mark(const Stream&) override { return nullptr; }
   std::unique_ptr<Recording> record(const Stream&, const std::function<void()>&) override { return nullptr; }
 };
 

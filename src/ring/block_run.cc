@@ -12,6 +12,10 @@ namespace {
 
 using transport::Clock;
 
+// How many layers the host launches beyond the last one whose messages are sent: enough to keep a GPU busy, few enough that its
+// queue is not full and the host can send when something is written.
+constexpr Index kLayersAhead = 2;
+
 double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
 }  // namespace
@@ -140,6 +144,7 @@ void BlockRun::run_layer(Index layer) {
 
 void BlockRun::read_out_block(const plan::Block& block) {
   const bool sums = job_.request.sums();
+  keep_up(0);
   if (in_ && sums) await(layout_.sums());
   step("readout", -1, [&] {
     readout_.read(*workspace_, block, next_ids_, in_ && sums ? in_->sums() : nullptr, out_ && sums ? out_->sums() : nullptr,
@@ -230,6 +235,18 @@ void BlockRun::hand_on(Index message) {
   statistics_.send_seconds += seconds_since(begin);
 }
 
+// Until at most `most` messages are still to be written.
+void BlockRun::keep_up(Index most) {
+  const auto begin = Clock::now();
+  desk_.send_written(most);
+  trace_wait("wait_gpu", "compute", begin, -1);
+}
+
+void BlockRun::trace_wait(const char* name, const char* category, Clock::time_point begin, Index layer) {
+  const auto end = Clock::now();
+  if (job_.trace && end - begin > std::chrono::microseconds(20)) job_.trace->add(name, category, begin, end, number_, layer);
+}
+
 void BlockRun::await(Index message) {
   if (!again_) desk_.await(number_, message);
 }
@@ -237,12 +254,7 @@ void BlockRun::await(Index message) {
 const float* BlockRun::receive(Index message) {
   const auto begin = Clock::now();
   await(message);
-  if (job_.trace) {
-    const auto end = Clock::now();
-    if (end - begin > std::chrono::microseconds(20)) {
-      job_.trace->add("wait", "wait", begin, end, number_, message / (layout_.groups() + 2));
-    }
-  }
+  trace_wait("wait", "wait", begin, message / layout_.messages_of_layer());
   return in_->floats(message);
 }
 
@@ -270,6 +282,7 @@ void BlockRun::step(const char* name, Index layer, Body body) {
   if (job_.trace) job_.trace->add(name, "compute", begin, Clock::now(), number_, layer);
   transport_.note_step();
   transport_.progress();
+  keep_up(kLayersAhead * layout_.messages_of_layer());
   stop_here();
 }
 

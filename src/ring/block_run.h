@@ -5,7 +5,7 @@
 #include <set>
 #include <vector>
 
-#include "ring/carry.h"
+#include "ring/carry_desk.h"
 #include "ring/readout.h"
 #include "ring/result_desk.h"
 #include "ring/ring.h"
@@ -48,6 +48,8 @@ class BlockRun {
   std::unique_ptr<model::State> state_handed_on();
   float* first_row();
   void hand_on(Index message);
+  void keep_up(Index most);
+  void trace_wait(const char* name, const char* category, transport::Clock::time_point begin, Index layer);
   void await(Index message);
   const float* receive(Index message);
   template <class Place, class Receive>

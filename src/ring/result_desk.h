@@ -4,8 +4,8 @@
 #include <functional>
 #include <string>
 
-#include "ring/carry.h"
 #include "ring/ring.h"
+#include "ring/wait_clock.h"
 
 namespace riverrun::ring {
 

@@ -9,7 +9,7 @@
 #include "core/trace.h"
 #include "model/model.h"
 #include "plan/plan.h"
-#include "ring/carry.h"
+#include "ring/carry_desk.h"
 #include "ring/fork.h"
 #include "ring/readout.h"
 #include "ring/result.h"

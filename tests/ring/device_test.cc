@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "generate/decoder.h"
+#include "ring/carry_desk.h"
 #include "tests/support/deferred_kernels.h"
 #include "tests/support/ring_corpus.h"
 #include "tests/support/small_model.h"
@@ -39,6 +40,22 @@ TEST_P(DeviceTest, TheRingGivesTheSameBytes) {
       expect_same_bits(found, expected, concat(ranks, " ranks"));
     }
   }
+}
+
+// A wait inside a layer would leave a GPU without work.
+TEST_P(DeviceTest, TheHostWaitsForBlocksAndNotForLayers) {
+  const auto waits = [this](Index layers) {
+    auto shape = test::small_shape(GetParam());
+    shape.layers = layers;
+    const auto model = test::make_small_model(device_, "fp32", shape);
+    test::RingRun run;
+    run.request = test::everything();
+    run.ranks = 2;
+    const Index before = test::deferred_waits();
+    (void)test::run_corpus({test::random_tokens(300, 1)}, *model, device_, run);
+    return test::deferred_waits() - before;
+  };
+  EXPECT_EQ(waits(2), waits(9));
 }
 
 TEST_P(DeviceTest, TheDecoderWritesTheSameTexts) {
@@ -90,6 +107,54 @@ TEST(DeferredDevice, RunsKernelsWhenTheirStreamIsSynchronised) {
   EXPECT_EQ(x[0], 1);
   stream.synchronize();
   EXPECT_EQ(x[0], 5);
+}
+
+// The host goes on, and sends a message when the launches before its mark are done, not before and no later than it is asked to.
+TEST(CarryDesk, SendsAMessageWhenItIsWritten) {
+  const kernels::KernelTable& table = test::deferred(kernels::find_backend("auto"));
+  const auto model = test::make_small_model(table, "fp32");
+  const plan::Plan plan = test::plan_corpus({test::random_tokens(128, 1)}, *model, 2, 64);
+  const ring::CarryLayout layout(model->state_shape(), 0, DeviceKind::cuda);
+  const Index first = layout.state(0, 0), second = layout.channel_row(0);
+  transport::run_ranks("threads", {2}, [&](transport::Transport& transport) {
+    ThreadPool pool(1);
+    const OwnStream own(*table.device, pool);
+    const Stream stream = own;
+    ring::WaitClock waits;
+    ring::CarryDesk desk(plan, layout, transport, stream, std::chrono::seconds(60), 1, waits, {}, {});
+    if (transport.rank() == 1) {
+      const ring::Carry* const carry = desk.open_incoming(1);
+      for (Index message = 0; message < layout.messages(); ++message) {
+        if (layout.payload_bytes(message) > 0) desk.await(1, message);
+      }
+      EXPECT_EQ(carry->floats(first)[0], 1 + 5 * 4);
+      EXPECT_EQ(carry->floats(second)[0], 1 + 2 * 4);
+      desk.close_incoming(1);
+      return 0;
+    }
+    const ring::Carry* const carry = desk.open_outgoing(0);
+    const Array<float> two(1, *table.device, Memory::shared);
+    two[0] = 2, carry->floats(first)[0] = carry->floats(second)[0] = 1;
+    const auto launch = [&](Index message) { table.gate_add({1, 1, two.data(), two.data(), carry->floats(message)}, stream); };
+    for (int i = 0; i < 5; ++i) launch(first);
+    desk.ready(0, first);
+    for (int i = 0; i < 2; ++i) launch(second);
+    desk.ready(0, second);
+    desk.send_written(2);
+    EXPECT_EQ(desk.bytes_sent(), 0) << "before it was written";
+    desk.send_written(1);
+    const Index first_bytes = desk.bytes_sent();
+    EXPECT_GT(first_bytes, layout.payload_bytes(first));
+    EXPECT_LT(carry->floats(second)[0], 1 + 2 * 4) << "is still to be computed";
+    desk.send_written(0);
+    EXPECT_GT(desk.bytes_sent() - first_bytes, layout.payload_bytes(second));
+    for (Index message = 0; message < layout.messages(); ++message) {
+      if (message != first && message != second && layout.payload_bytes(message) > 0) desk.ready(0, message);
+    }
+    desk.close_outgoing(0);
+    desk.drain();
+    return 0;
+  });
 }
 
 }  // namespace

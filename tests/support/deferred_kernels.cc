@@ -2,6 +2,7 @@
 
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cstring>
 #include <functional>
 #include <mutex>
@@ -24,6 +25,7 @@ using Work = std::vector<std::function<void(Stream)>>;
 // Launched and not yet run.
 struct Order {
   Work work;
+  Index run = 0;  // before it
   bool recording = false;
 };
 
@@ -84,14 +86,13 @@ class DeferredDevice final : public Device {
   }
   void synchronize(const Stream& stream) override {
     RR_CHECK(!order_of(stream).recording, "a wait in launches that are recorded");
-    const auto work = std::exchange(order_of(stream).work, {});
-    const std::scoped_lock lock(mutex_);
-    reachable([&] {
-      for (const auto& run : work) run(host_stream(*stream.pool));
-    });
+    ++waits_;
+    run_work(stream, std::ssize(order_of(stream).work));
   }
+  Index waits() const { return waits_; }
 
   bool idle(const Stream& stream) override { return order_of(stream).work.empty(); }
+  std::unique_ptr<Mark> mark(const Stream& stream) override { return std::make_unique<DeferredMark>(*this, stream); }
   std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
     Order& order = order_of(stream);
     const auto before = std::exchange(order.work, {});
@@ -107,6 +108,35 @@ class DeferredDevice final : public Device {
   }
 
  private:
+  // Work is done one launch at a time, as it is asked for.
+  class DeferredMark final : public Mark {
+   public:
+    DeferredMark(DeferredDevice& device, const Stream& stream)
+        : device_(device), stream_(stream), end_(order_of(stream).run + std::ssize(order_of(stream).work)) {}
+    bool reached() override {
+      if (order_of(stream_).run < end_) device_.run_work(stream_, 1);
+      return order_of(stream_).run >= end_;
+    }
+
+   private:
+    DeferredDevice& device_;
+    Stream stream_;
+    Index end_;
+  };
+
+  // The first `count` launches.
+  void run_work(const Stream& stream, Index count) {
+    Order& order = order_of(stream);
+    const Work now(order.work.begin(), order.work.begin() + count);
+    order.work.erase(order.work.begin(), order.work.begin() + count);
+    order.run += count;
+    const std::scoped_lock lock(mutex_);
+    reachable([&] {
+      for (const auto& run : now) run(host_stream(*stream.pool));
+    });
+  }
+
+  std::atomic<Index> waits_ = 0;
   static constexpr Index kArena = Index{4} << 30;
 
   template <class Body>
@@ -229,5 +259,7 @@ const KernelTable& deferred(const KernelTable& real) {
             &T::pick_largest, &T::draw, &T::sum_rows>(table);
   return table;
 }
+
+Index deferred_waits() { return device().waits(); }
 
 }  // namespace riverrun::test

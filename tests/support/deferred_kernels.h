@@ -1,5 +1,5 @@
 // A device that behaves like a GPU as far as the host can tell, for machines without one: the host cannot reach its memory,
-// and kernels run when their stream is synchronised, not when they are launched.
+// and kernels run when their stream is synchronised, or one by one as a mark is asked for, not when they are launched.
 #pragma once
 
 #include "kernels/table.h"
@@ -13,5 +13,8 @@ namespace riverrun::test {
 //     GPU does
 //   - memory that was freed is overwritten
 const kernels::KernelTable& deferred(const kernels::KernelTable& real);
+
+// How often the host has waited until a stream had nothing left to do, copies included.
+Index deferred_waits();
 
 }  // namespace riverrun::test

@@ -71,6 +71,10 @@ class EmulatedDevice final : public Device {
     RR_CHECK(!recording, "a wait in launches that are recorded");
     return true;
   }
+  std::unique_ptr<Mark> mark(const Stream&) override {
+    RR_CHECK(!recording, "a mark in launches that are recorded");
+    return nullptr;
+  }
 
   std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
     if (!may_record) return nullptr;

@@ -204,6 +204,7 @@ class EmulatedGpu final : public riverrun::Device {
     while (!idle(stream)) std::this_thread::sleep_for(10us);
   }
   bool idle(const riverrun::Stream& stream) override { return static_cast<EmulatedStream*>(stream.order)->worker.left() == 0; }
+  std::unique_ptr<riverrun::Mark> mark(const riverrun::Stream&) override { return nullptr; }
   std::unique_ptr<riverrun::Recording> record(const riverrun::Stream&, const std::function<void()>&) override { return nullptr; }
 
   std::string bus_id_ = riverrun::concat("emulated ", getpid());

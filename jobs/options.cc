@@ -54,7 +54,7 @@ po::options_description describe(CorpusJobOptions& o) {
   po::options_description blocks("How it reads", 100);
   blocks.add_options()
       ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"),
-       "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen")
+       "tokens a rank takes through the layers at once, a multiple of 16; 0: chosen, up to 512, on a GPU 4096")
       ("start-token", po::value(&o.start_token)->default_value(o.start_token)->value_name("ID"),
        "put before every document: an id, none, or auto (score: 0 before text, none before given tokens; summarize: 0; "
        "embed and --extractive: none)")

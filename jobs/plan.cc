@@ -119,7 +119,7 @@ int run_plan(int argc, const char* const* argv) {
   std::vector<Index> lengths;
   for (const auto& document : corpus.documents) lengths.push_back(document.length);
   const Index longest = *std::max_element(lengths.begin(), lengths.end());
-  const Index B = choose_block_tokens(common.block_tokens, longest);
+  const Index B = choose_block_tokens(common.block_tokens, longest, options.gpu_gib > 0 ? DeviceKind::cuda : DeviceKind::cpu);
   plan::Options plan_options;
   plan_options.ranks = static_cast<int>(common.ranks);
   plan_options.block_tokens = B;

@@ -41,7 +41,7 @@ export TSAN_OPTIONS=${TSAN_OPTIONS-ignore_noninstrumented_modules=1}
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 case "$# ${1-}" in
   "0 ") sanitizers=yes more_asan_targets=() also_without=$unbuilt_asan also_not=$tsan_second ;;
-  "1 --full") sanitizers=yes more_asan_targets=("${full_asan_targets[@]}") also_without= also_not= ;;
+  "1 --full") sanitizers=yes more_asan_targets=("${full_asan_targets[@]}") also_without='' also_not='' ;;
   "1 --quick") sanitizers=no ;;
   *) echo "usage: tests/run.sh [--quick | --full]" >&2; exit 2 ;;
 esac

@@ -13,7 +13,8 @@ namespace {
 
 // What a rank does with the model; the longest document, which may make blocks smaller, is not known yet.
 model::Use use_of(const CorpusJob& job, const model::StateShape& state) {
-  model::Use use{.block_tokens = choose_block_tokens(job.options.block_tokens, 0), .means = job.request.sums(), .scores = job.request.scores};
+  const DeviceKind device = kernels::find_backend(job.options.backend).device->kind();
+  model::Use use{.block_tokens = choose_block_tokens(job.options.block_tokens, 0, device), .means = job.request.sums(), .scores = job.request.scores};
   if (job.writing) add_texts(use, state);
   return use;
 }

@@ -67,7 +67,7 @@ void CorpusRun::prepare() {
   const Shard& shard = job_.options.shard;
   for (const auto& document : corpus_.documents) longest = std::max(longest, document.length);
   if (shard.count > 1) longest = 0;  // no shard knows the longest document of all, and they must choose alike
-  list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest), {}, {}, {}, {}, {}};
+  list_ = {spool_file_->path(), corpus_.tokens, request_.start_tokens, choose_block_tokens(job_.options.block_tokens, longest, model_.device().kind()), {}, {}, {}, {}, {}};
 
   auto attributes = prepared_.record.attributes(job_, model_);
   attributes.push_back({"tokenizer", pass.tokenizer});

@@ -31,8 +31,8 @@ void check_paths(const CorpusJobOptions& options, bool resumes, const std::strin
 // InputError when mpirun or srun has started several processes of a command that runs in one.
 void check_one_process(const std::string& command);
 
-// B: as asked for, or chosen from the longest document. Never from the number of ranks.
-Index choose_block_tokens(Index asked, Index longest_document);
+// B: as asked for, or chosen from the longest document (0: whatever it is) and the kind of device. Never from the number of ranks.
+Index choose_block_tokens(Index asked, Index longest_document, DeviceKind device);
 
 // `keeps_states`: the state after a document is kept for a while.
 plan::Options plan_options(int ranks, Index block_tokens, const model::Model& model, bool keeps_states);

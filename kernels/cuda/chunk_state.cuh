@@ -68,17 +68,17 @@ template <int N>
 struct StateRows {
   float tile[N / 8][4];
 
-  // `rows`: the first of the warp's value rows, or null.
-  __device__ __forceinline__ void load(const float* rows) {
+  // `rows`: the first of the warp's value rows, or null; `stride` from one to the next.
+  __device__ __forceinline__ void load(const float* rows, Index stride = N) {
     for_each_pair([&](int row, int key, float& first, float& second) {
       const float2 two =
-          rows == nullptr ? float2{0, 0} : *reinterpret_cast<const float2*>(rows + row * N + key);
+          rows == nullptr ? float2{0, 0} : *reinterpret_cast<const float2*>(rows + row * stride + key);
       first = two.x, second = two.y;
     });
   }
-  __device__ __forceinline__ void store(float* rows) {
+  __device__ __forceinline__ void store(float* rows, Index stride = N) {
     for_each_pair([&](int row, int key, float& first, float& second) {
-      *reinterpret_cast<float2*>(rows + row * N + key) = {first, second};
+      *reinterpret_cast<float2*>(rows + row * stride + key) = {first, second};
     });
   }
 
@@ -99,17 +99,25 @@ struct StateRows {
     for (int j = 0; j < N / 8; ++j) f(j, left_of<kind>(tile[j]));
   }
 
-  // S' = S diag(decay) + what add(j, sums) adds to the sums of tile j. They are summed by themselves: the
-  // tensor cores may round sums towards zero, which in a state of long memory would be a decay of its own.
-  template <class Function>
-  __device__ __forceinline__ void update(const float* decay, Function&& add) {
+  // S' = S diag(decay) + what add(j, sums) adds to the sums of tile j, and so every other one given. They are summed by themselves:
+  // the tensor cores may round sums towards zero, which in a state of long memory would be a decay of its own.
+  template <class Function, class... Others>
+  __device__ __forceinline__ void update(const float* decay, Function&& add, Others&... others) {
     const int pair = threadIdx.x % 4;
 #pragma unroll
     for (int j = 0; j < N / 8; ++j) {
       float added[4] = {};
       add(j, added);
-      add_to(j, *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair), added, {1, 1});
+      const auto by = *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair);
+      add_to(j, by, added, {1, 1});
+      (others.add_to(j, by, added, {1, 1}), ...);
     }
+  }
+  // S' = S diag(decay) + added
+  __device__ __forceinline__ void join(const float* decay, const StateRows& added) {
+    const int pair = threadIdx.x % 4;
+#pragma unroll
+    for (int j = 0; j < N / 8; ++j) add_to(j, *reinterpret_cast<const float2*>(decay + 8 * j + 2 * pair), added.tile[j], {1, 1});
   }
   // The same for tile j: this thread's two keys decay and what is added to them is scaled.
   __device__ __forceinline__ void add_to(int j, float2 decay, const float (&added)[4], float2 scale) {

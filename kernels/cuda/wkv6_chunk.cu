@@ -1,171 +1,185 @@
-// WKV-6 in chunks, one kernel for a whole segment (docs/wkv.md, "WKV-6"): a block has a head, 16 value rows
-// per warp.
+// WKV-6 in chunks and groups of chunks (docs/wkv.md, "WKV-6"): a block has a head, 16 value rows per warp, and goes through a segment, or
+// through one of its groups.
 //
-// w has no lower bound and may be 0, so that decays are products of factors over the tokens that they span,
-// and the weights within a chunk are no matrix product.
-#include "kernels/cuda/chunk_state.cuh"
-#include "kernels/cuda/copy_async.cuh"
+// A group of chunks is to the state what a chunk is: from S in front of it comes S diag(decay) + L behind it, and neither its decay nor L,
+// which is what it leaves in an empty state, knows S. So groups can be taken at the same time:
+//   1. group_kernel: decay and L of every group but the last
+//   2. chain_kernel: the states in front of all groups
+//   3. chunk_kernel: y of every group, and the state behind the last
+// One block that goes through all groups computes the same numbers, in the same way: which of the two it is changes no bit.
+//
+// Until y is written, its rows keep what a group has: L, and then the state in front of it, as rows of values from the group's first token
+// on, and its decay behind them. Only the block that writes these rows reads them.
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/wkv6_chunk.cuh"
 #include "kernels/cuda/wkv6_chunk.h"
 
 namespace riverrun::kernels::cuda {
 
 namespace {
 
-constexpr int kC = kChunkTokens;
-enum Operand { kR, kW, kK, kOperands };
+using wkv6::ChunkParameters;
+using wkv6::kC;
+using wkv6::Part;
 
-struct ChunkParameters {
-  Index D, first_head;
-  const float* operands[kOperands];
-  Index strides[kOperands];
-  const float *v, *u;
-  float* y;
+constexpr Index kGroup = kWkv6Group;
+static_assert(kGroup % kC == 0 && kGroup > 64, "rows of y for a state and a decay");
+
+// Tokens [first, end) of a segment.
+struct Range {
+  Index first, end;
+  __device__ __forceinline__ int tokens_of_chunk(Index at) const { return static_cast<int>(end - at < kC ? end - at : kC); }
 };
 
-template <int N, Tf32 kind>
-struct Chunk {
-  static constexpr int kWarps = N / 16, kThreads = kWarps * kWarp;
-  static constexpr int kRow = N + kPadding, kWeightsRow = kC + 8;
+__host__ __device__ __forceinline__ Index groups_of(const SegmentTable::Entry& segment) { return (segment.end - segment.begin) / kGroup; }
 
-  struct Incoming {
-    float operands[kOperands][kC][kRow];
-    float v[kC][kRow];             // rows at place_of(t)
-  } incoming[2];                   // this chunk and the next
-  float r_in[kC][kRow];            // r_t w_0 ... w_{t-1}
-  float k_out[kC][kRow];           // k_t w_{t+1} ... w_{C-1}, rows at place_of(t)
-  float decay[N];                  // w_0 ... w_{C-1}
-  float weights[kC][kWeightsRow];  // [t][s]: sum_n r_t k_s w_{s+1} ... w_{t-1}; diagonal: sum_n r_t u k_t
-
-  // Starts to fetch the chunk that begins with row `first`, of the head whose first channel is `head_column`.
-  // Rows that are not there neither decay nor write.
-  __device__ __forceinline__ static void fetch(Incoming& to, const ChunkParameters& args, Index head_column,
-                                               Index first, int tokens) {
-    constexpr int kFours = N / 4;
-    for (int at = static_cast<int>(threadIdx.x); at < (kOperands + 1) * kC * kFours; at += kThreads) {
-      const int column = at % kFours * 4, t = at / kFours % kC, operand = at / (kFours * kC);
-      const bool is_v = operand == kOperands;
-      float* const there = is_v ? &to.v[place_of(t)][column] : &to.operands[operand][t][column];
-      const float* const source = is_v ? args.v : args.operands[operand];
-      if (t < tokens) {
-        copy_16_async(there,
-                      source + (first + t) * (is_v ? args.D : args.strides[operand]) + head_column + column);
-      } else {
-        *reinterpret_cast<float4*>(there) = all_four(operand == kW ? 1.0f : 0.0f);
-      }
-    }
-    commit_copies();
-  }
-
-  // Half of the threads go forward through the tokens, half backward, each with a channel of its own.
-  __device__ __forceinline__ void scale(const Incoming& from) {
-    const int n = static_cast<int>(threadIdx.x) % N;
-    LongProduct product;
-    if (threadIdx.x < N) {
-#pragma unroll
-      for (int t = 0; t < kC; ++t) {
-        r_in[t][n] = as_kept<kind>(from.operands[kR][t][n] * product.value());
-        product.multiply(from.operands[kW][t][n]);
-      }
-    } else {
-#pragma unroll
-      for (int t = kC - 1; t >= 0; --t) {
-        k_out[place_of(t)][n] = as_kept<kind>(from.operands[kK][t][n] * product.value());
-        product.multiply(from.operands[kW][t][n]);
-      }
-      decay[n] = product.value();
-    }
-  }
-
-  // A few lanes have a token t and go back from it, each with the decays of its channels. All warps keep
-  // step.
-  __device__ __forceinline__ void weigh(const Incoming& from, const float* bonus) {
-    constexpr int kLanes = kThreads / kC, kChannels = N / kLanes;
-    const int t = static_cast<int>(threadIdx.x) / kLanes, lane = static_cast<int>(threadIdx.x) % kLanes;
-    float r[kChannels], between[kChannels], sum = 0;
-#pragma unroll
-    for (int i = 0; i < kChannels; ++i) {
-      const int n = lane + kLanes * i;
-      r[i] = from.operands[kR][t][n], between[i] = 1;
-      sum = fmaf(r[i] * bonus[n], from.operands[kK][t][n], sum);
-    }
-    sum = sum_over_lanes<kLanes>(sum);
-    if (lane == 0) weights[t][t] = as_kept<kind>(sum);
-    for (int s = t + 1 + lane; s < kC; s += kLanes) weights[t][s] = 0;
-    for (int back = 1; back < kC; ++back) {
-      const int s = t - back;
-      sum = 0;
-#pragma unroll
-      for (int i = 0; i < kChannels; ++i) {
-        if (s < 0) break;
-        const int n = lane + kLanes * i;
-        sum = fmaf(r[i] * between[i], from.operands[kK][s][n], sum);
-        between[i] *= from.operands[kW][s][n];
-      }
-      sum = sum_over_lanes<kLanes>(sum);
-      if (lane == 0 && s >= 0) weights[t][s] = as_kept<kind>(sum);
-    }
-  }
-};
-
-// blockIdx.x: a head of the range, blockIdx.y: a segment.
-template <int N, Tf32 kind>
-__global__ void __launch_bounds__(Chunk<N, kind>::kThreads, 2)
-    wkv6_chunk_kernel(const __grid_constant__ ChunkParameters args,
-                      const __grid_constant__ SegmentTable segments) {
-  wait_for_previous_alone();
-  using Chunk = Chunk<N, kind>;
-  auto& chunk = *launch_shared<Chunk>();
-  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
-  const Index D = args.D, column = (args.first_head + blockIdx.x) * N;
-  const int row0 = 16 * static_cast<int>(threadIdx.x / kWarp);
-  const Index state_at = (Index{blockIdx.x} * N + row0) * N;
-  const auto tokens_from = [&](Index first) {
-    return static_cast<int>(segment.end - first < kC ? segment.end - first : kC);
-  };
-
-  StateRows<N> S;
-  S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
+// Calls body(first token, chunk) for one chunk after the other, when it is scaled. All threads keep step.
+template <Part part, int N, Tf32 kind, class Body>
+__device__ __forceinline__ void for_each_chunk(wkv6::Chunk<N, kind>& chunk, const ChunkParameters& args, Index column, Range range,
+                                               Body&& body) {
+  using Chunk = wkv6::Chunk<N, kind>;
+  LongProduct group;
   int turn = 0;
-  Chunk::fetch(chunk.incoming[0], args, column, segment.begin, tokens_from(segment.begin));
-  for (Index first = segment.begin; first < segment.end; first += kC, turn ^= 1) {
+  Chunk::template fetch<part>(chunk.incoming[0], args, column, range.first, range.tokens_of_chunk(range.first));
+  for (Index first = range.first; first < range.end; first += kC, turn ^= 1) {
     wait_for_copies<0>();
     __syncthreads();  // the chunk is there, and all are done with the one before
     const auto& incoming = chunk.incoming[turn];
-    if (first + kC < segment.end) {
-      Chunk::fetch(chunk.incoming[turn ^ 1], args, column, first + kC, tokens_from(first + kC));
+    if (const Index next = first + kC; next < range.end) {
+      Chunk::template fetch<part>(chunk.incoming[turn ^ 1], args, column, next, range.tokens_of_chunk(next));
     }
-    chunk.scale(incoming);
-    chunk.weigh(incoming, args.u + column);
+    const bool ends_group = (first + kC - range.first) % kGroup == 0 && first + kC <= range.end;
+    chunk.template scale<part>(incoming, ends_group, group);
+    if constexpr (part == Part::all) chunk.weigh(incoming, args.u + column);
     __syncthreads();
-    ValuesByTokens y;
-    S.template for_each_left<kind>(
-        [&](int j, const Left<kind>& state) { y.add_keys(state, chunk.r_in[0], Chunk::kRow, j); });
-    const Left<kind> v[2] = {left_columns<kind>(incoming.v[0], Chunk::kRow, 0, row0),
-                             left_columns<kind>(incoming.v[0], Chunk::kRow, 8, row0)};
-    y.add(v, chunk.weights[0], Chunk::kWeightsRow);
-    y.write(args.y + first * D + column + row0, D, tokens_from(first));
-    S.update(chunk.decay, [&](int j, float(&added)[4]) {
-#pragma unroll
-      for (int half = 0; half < 2; ++half) {
-        multiply(added, v[half], right_columns<kind>(chunk.k_out[0], Chunk::kRow, 8 * half, 8 * j));
-      }
-    });
+    body(first, incoming, ends_group);
   }
-  if (segment.out != nullptr) S.store(segment.out + state_at);
+}
+
+// added(j, sums): V^T K, what a chunk adds to tile j of the state.
+template <int N, Tf32 kind>
+__device__ __forceinline__ auto addition(const wkv6::Chunk<N, kind>& chunk, const Left<kind> (&v)[2]) {
+  return [&](int j, float(&added)[4]) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      multiply(added, v[half], right_columns<kind>(chunk.k_out[0], wkv6::Chunk<N, kind>::kRow, 8 * half, 8 * j));
+    }
+  };
+}
+
+// blockIdx: a head of the range, a segment, one of its groups that is not the last.
+template <int N, Tf32 kind>
+__global__ void __launch_bounds__(wkv6::Chunk<N, kind>::kThreads, 2)
+    group_kernel(const __grid_constant__ ChunkParameters args, const __grid_constant__ SegmentTable segments) {
+  wait_for_previous_alone();
+  auto& chunk = *launch_shared<wkv6::Chunk<N, kind>>();
+  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
+  if (Index{blockIdx.z} + 1 >= groups_of(segment)) return;
+  const Index column = (args.first_head + blockIdx.x) * N, begin = segment.begin + blockIdx.z * kGroup;
+  const int row0 = 16 * static_cast<int>(threadIdx.x / kWarp);
+  StateRows<N> L = {};
+  for_each_chunk<Part::state>(chunk, args, column, Range{begin, begin + kGroup}, [&](Index, const auto& incoming, bool) {
+    const Left<kind> v[2] = {left_columns<kind>(incoming.v[0], chunk.kRow, 0, row0), left_columns<kind>(incoming.v[0], chunk.kRow, 8, row0)};
+    L.update(chunk.decay, addition(chunk, v));
+  });
+  float* const kept = args.y + begin * args.D + column;
+  L.store(kept + row0 * args.D, args.D);
+  if (threadIdx.x < N) kept[N * args.D + threadIdx.x] = chunk.group_decay[threadIdx.x];
+}
+
+constexpr int kChainThreads = 128;
+constexpr Index kGroupsAhead = 4;  // read at once: what is computed waits for what is before it, what is read need not
+
+// blockIdx.x: a head of the range and some of its state, four keys to a thread; blockIdx.y: a segment.
+template <int N>
+__global__ void __launch_bounds__(kChainThreads)
+    chain_kernel(const __grid_constant__ ChunkParameters args, const __grid_constant__ SegmentTable segments) {
+  wait_for_previous_alone();
+  constexpr int kBlocks = N * N / 4 / kChainThreads;
+  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
+  const Index groups = groups_of(segment);
+  if (groups < 2) return;
+  const Index head = blockIdx.x / kBlocks;
+  const int four = static_cast<int>(blockIdx.x % kBlocks * kChainThreads + threadIdx.x), value = four / (N / 4), key = four % (N / 4) * 4;
+  float4 S = all_four(0.0f);
+  if (segment.in != nullptr) S = *reinterpret_cast<const float4*>(segment.in + (head * N + value) * N + key);
+  const auto kept = [&](Index group, int row) -> float4& {
+    return *reinterpret_cast<float4*>(args.y + (segment.begin + group * kGroup + row) * args.D + (args.first_head + head) * N + key);
+  };
+  for (Index from = 0; from + 1 < groups; from += kGroupsAhead) {
+    float4 L[kGroupsAhead], decay[kGroupsAhead];
+#pragma unroll
+    for (Index i = 0; i < kGroupsAhead; ++i) {
+      if (from + i + 1 < groups) L[i] = kept(from + i, value), decay[i] = kept(from + i, N);
+    }
+#pragma unroll
+    for (Index i = 0; i < kGroupsAhead; ++i) {
+      if (from + i + 1 < groups) kept(from + i, value) = S, S = fma_four(S, decay[i], L[i]);
+    }
+  }
+  kept(groups - 1, value) = S;
+}
+
+// blockIdx: a head of the range, a segment, and one of its groups where there are several in z, the last one with the tokens behind it;
+// otherwise all.
+template <int N, Tf32 kind>
+__global__ void __launch_bounds__(wkv6::Chunk<N, kind>::kThreads, 2)
+    chunk_kernel(const __grid_constant__ ChunkParameters args, const __grid_constant__ SegmentTable segments) {
+  wait_for_previous_alone();
+  auto& chunk = *launch_shared<wkv6::Chunk<N, kind>>();
+  const SegmentTable::Entry& segment = segments.entries[blockIdx.y];
+  const Index D = args.D, column = (args.first_head + blockIdx.x) * N, group = blockIdx.z, groups = gridDim.z > 1 ? groups_of(segment) : 0;
+  const int row0 = 16 * static_cast<int>(threadIdx.x / kWarp);
+  const Index state_at = (Index{blockIdx.x} * N + row0) * N;
+  const bool in_groups = groups > 1, last = !in_groups || group + 1 == groups;
+  if (group > 0 && (!in_groups || group >= groups)) return;
+  const Index begin = segment.begin + group * kGroup;
+
+  StateRows<N> S, before, L = {};
+  if (in_groups) S.load(args.y + (begin + row0) * D + column, D);
+  else S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
+  before = S;
+  for_each_chunk<Part::all>(chunk, args, column, Range{begin, last ? segment.end : begin + kGroup},
+                            [&](Index first, const auto& incoming, bool ends_group) {
+    ValuesByTokens y;
+    S.template for_each_left<kind>([&](int j, const Left<kind>& state) { y.add_keys(state, chunk.r_in[0], chunk.kRow, j); });
+    const Left<kind> v[2] = {left_columns<kind>(incoming.v[0], chunk.kRow, 0, row0), left_columns<kind>(incoming.v[0], chunk.kRow, 8, row0)};
+    y.add(v, chunk.weights[0], chunk.kWeightsRow);
+    const int tokens = static_cast<int>(segment.end - first < kC ? segment.end - first : kC);
+    y.write(args.y + first * D + column + row0, D, tokens);
+    S.update(chunk.decay, addition(chunk, v), L);
+    if (!ends_group) return;
+    before.join(chunk.group_decay, L);
+    S = before, L = {};
+  });
+  if (last && segment.out != nullptr) S.store(segment.out + state_at);
 }
 
 template <int N, Tf32 kind>
-void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segments, Index heads,
-                   Stream stream) {
-  launch(wkv6_chunk_kernel<N, kind>, dim3(static_cast<unsigned>(heads), static_cast<unsigned>(segments.count)),
-         Chunk<N, kind>::kThreads, sizeof(Chunk<N, kind>), stream, parameters, segments);
+void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segments, Index heads, Index groups, Stream stream) {
+  using Chunk = wkv6::Chunk<N, kind>;
+  const auto count = static_cast<unsigned>(segments.count), x = static_cast<unsigned>(heads);
+  if (groups > 1) {
+    launch(group_kernel<N, kind>, dim3(x, count, static_cast<unsigned>(groups - 1)), Chunk::kThreads, sizeof(Chunk), stream, parameters,
+           segments);
+    launch(chain_kernel<N>, dim3(x * (N * N / 4 / kChainThreads), count), kChainThreads, 0, stream, parameters, segments);
+  }
+  launch(chunk_kernel<N, kind>, dim3(x, count, static_cast<unsigned>(groups)), Chunk::kThreads, sizeof(Chunk), stream, parameters, segments);
+}
+
+// How many groups of a segment to take at the same time: all of them where heads and segments leave half of the GPU idle or more, which
+// runs two blocks to a multiprocessor. 1: segments whole.
+Index groups_at_once(const SegmentTable& segments, Index heads) {
+  constexpr Index kMost = 65535;  // of a grid
+  Index most = 1;
+  for (int s = 0; s < segments.count; ++s) most = std::max(most, groups_of(segments.entries[s]));
+  return most <= kMost && heads * segments.count <= multiprocessors() ? most : 1;
 }
 
 }  // namespace
 
 void wkv6_chunks(const Wkv6Args& args, const SegmentTable& segments, Stream stream) {
-  RR_CHECK(whole_fours(args.N, args.r, args.w, args.k, args.v), "operands that are not aligned");
+  RR_CHECK(whole_fours(args.N, args.r, args.w, args.k, args.v, args.y), "operands that are not aligned");
   for (int s = 0; s < segments.count; ++s) {
     RR_CHECK(whole_fours(args.N, segments.entries[s].in, segments.entries[s].out),
              "states that are not aligned");
@@ -179,9 +193,10 @@ void wkv6_chunks(const Wkv6Args& args, const SegmentTable& segments, Stream stre
                                       .u = args.u,
                                       .y = args.y};
   RR_CHECK(has_wkv6_chunks(args.N), "chunks of heads of ", args.N);
+  const Index groups = groups_at_once(segments, args.heads);
   with_tf32(args.operand, [&](auto kind) {
-    if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, stream);
-    launch_chunks<64, kind()>(parameters, segments, args.heads, stream);
+    if (args.N == 32) return launch_chunks<32, kind()>(parameters, segments, args.heads, groups, stream);
+    launch_chunks<64, kind()>(parameters, segments, args.heads, groups, stream);
   });
 }
 

@@ -25,12 +25,13 @@ struct Chunk {
   Matrix K;  // k_t w_{t+1} ... w_{C-1}: they make the outgoing one
   Matrix A;  // [C, C] lower: r_t k_s w_{s+1} ... w_{t-1} summed over channels; diagonal: r_t u k_t
   Matrix V;
-  std::vector<float> decay;  // w_0 ... w_{C-1}
+  std::vector<double> whole_decay;  // w_0 ... w_{C-1}
+  std::vector<float> decay;         // the same
 };
 
 Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head, OperandRounding operand) {
   const Index N = args.N, width = args.H * N;
-  Chunk chunk = {C, Matrix(C, N), Matrix(C, N), Matrix(C, C), Matrix(C, N), std::vector<float>(N)};
+  Chunk chunk = {C, Matrix(C, N), Matrix(C, N), Matrix(C, C), Matrix(C, N), std::vector<double>(N), std::vector<float>(N)};
   std::vector<double> gram(C * C, 0.0);
   for (Index n = 0; n < N; ++n) {
     const Index at = first * width + head * N + n;
@@ -48,7 +49,7 @@ Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head, OperandR
       }
       before *= w(t);
     }
-    chunk.decay[n] = static_cast<float>(before);
+    chunk.whole_decay[n] = before, chunk.decay[n] = static_cast<float>(before);
     double behind = 1;  // w_{t+1} ... w_{C-1}
     for (Index t = C - 1; t >= 0; --t) {
       chunk.K(t, n) = operand(args.k[at + t * width] * behind);
@@ -59,8 +60,25 @@ Chunk factorize(const Wkv6Args& args, Index first, Index C, Index head, OperandR
   return chunk;
 }
 
+// A group of chunks so far: the state in front of it, what it leaves in an empty one, and its decay. Groups are joined as chunks are,
+// S' = S diag(decay) + L, which spares a state of long memory the rounding of every chunk, and lets a GPU take groups at the same time.
+struct Group {
+  Matrix before, L;
+  std::vector<double> decay;
+
+  explicit Group(const Matrix& S) : before(S), L(S.rows, S.cols), decay(S.cols, 1.0) {}
+
+  Matrix joined() const {
+    Matrix S = before;
+    for (Index v = 0; v < S.rows; ++v) {
+      for (Index k = 0; k < S.cols; ++k) S(v, k) = static_cast<float>(double{S(v, k)} * static_cast<float>(decay[k]) + L(v, k));
+    }
+    return S;
+  }
+};
+
 // The state pass: the only part that depends on the chunk before, S in and out.
-void apply(const Chunk& chunk, Matrix& S, float* y, Index width, OperandRounding operand) {
+void apply(const Chunk& chunk, Matrix& S, Group& group, float* y, Index width, OperandRounding operand) {
   const Index C = chunk.C, N = S.rows;
   for (Index t = 0; t < C; ++t) {
     for (Index v = 0; v < N; ++v) {
@@ -72,11 +90,12 @@ void apply(const Chunk& chunk, Matrix& S, float* y, Index width, OperandRounding
   }
   for (Index v = 0; v < N; ++v) {
     for (Index k = 0; k < N; ++k) {
-      double sum = double{S(v, k)} * chunk.decay[k];
-      for (Index t = 0; t < C; ++t) sum += double{chunk.V(t, v)} * chunk.K(t, k);
-      S(v, k) = static_cast<float>(sum);
+      double added = 0;
+      for (Index t = 0; t < C; ++t) added += double{chunk.V(t, v)} * chunk.K(t, k);
+      for (Matrix* const state : {&S, &group.L}) (*state)(v, k) = static_cast<float>(double{(*state)(v, k)} * chunk.decay[k] + added);
     }
   }
+  for (Index k = 0; k < N; ++k) group.decay[k] *= chunk.whole_decay[k];
 }
 
 }  // namespace
@@ -85,9 +104,14 @@ void wkv6_chunk(const Wkv6Args& args, Stream) {
   const Index N = args.N, width = args.H * N;
   const OperandRounding operand(args.operand);
   for_each_head(args, [&](const Segment& segment, Index head, Matrix& S) {
+    Group group(S);
     for (Index t = segment.begin; t < segment.end; t += kWkv6Chunk) {
       const Chunk chunk = factorize(args, t, std::min(kWkv6Chunk, segment.end - t), head, operand);
-      apply(chunk, S, args.y + t * width + head * N, width, operand);
+      apply(chunk, S, group, args.y + t * width + head * N, width, operand);
+      if (const Index done = t + kWkv6Chunk - segment.begin; done % kWkv6Group == 0 && t + kWkv6Chunk <= segment.end) {
+        S = group.joined();
+        group = Group(S);
+      }
     }
   });
 }

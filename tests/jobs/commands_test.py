@@ -119,6 +119,15 @@ class PlanTest(JobTest):
         self.assertRegex(gpu(0.5, most), rf"fits, with [\d.]+ MiB; blocks may have up to {most} tokens")
         self.assertIn(f"at most --block-tokens {most}", gpu(0.5, most + 16))
 
+    def test_blocks_that_are_chosen(self):
+        """From the longest document, larger on a GPU, and fewer tokens where ranks would get too few blocks."""
+        def chosen(tokens, *options):
+            return int(re.search(r"blocks +\d+ of up to (\d+) tokens", self.plan("--tokens", tokens, *options))[1])
+
+        self.assertEqual([chosen(t) for t in (100, 512, 1000, 4000, 8192, 10**6)], [512, 512, 128, 192, 512, 512])
+        gpu = [chosen(t, "--gpu-memory", 80) for t in (100, 4096, 5000, 30000, 65536, 10**6)]
+        self.assertEqual(gpu, [4096, 4096, 1024, 1792, 4096, 4096])
+
     def blocks(self, out):
         """[(rank, number of the block before or None, [(document, first token, tokens)])]"""
         rows = re.findall(r"^ +\d+ +(\d+) +(-|\d+) +\d+ +(\d+) +((?:\d+:\d+\+\d+ )+)$", out, re.MULTILINE)

@@ -53,6 +53,13 @@ TEST(CudaChunks, AreAsGoodAsFp32) {
     expect_near(y_of(table(), problem), expected, (kind == Kind::repeated_key ? 4e-6 : 2e-6) * largest(expected), 0,
                 concat("kind ", static_cast<int>(kind)));
   }
+  for (const Decay kind : kDecays) {  // groups of 256 tokens, and a rest
+    const Wkv6Problem problem(600, 1, 64, kind, 23);
+    const auto got = run_recurrence(table(), problem, {{0, 600}}, {problem.state(24)}, 1),
+               expected = run_recurrence(oracle(), problem, {{0, 600}}, {problem.state(24)}, 1);
+    expect_near(got.y, expected.y, 2e-6 * largest(expected.y), 0, concat("decay ", static_cast<int>(kind)));
+    expect_near(got.states[0], expected.states[0], 2e-6 * largest(expected.states[0]), 0, concat("decay ", static_cast<int>(kind)));
+  }
 }
 
 TEST(CudaChunks, OperandsOfTenBitsCostWhatTheirRoundingSays) {

@@ -178,6 +178,47 @@ TEST(CudaOrder, AWarpOfTwoBlocksMayBeSlow) {
   }
 }
 
+// WKV-6 in groups at the same time, where heads leave multiprocessors idle, computes every number as one block does that goes through all.
+// Segments of no group, of one, of whole ones, and of some with a rest.
+TEST(CudaOrder, GroupsAtTheSameTimeChangeNoBit) {
+  const std::vector<Segment> segments = {{0, 20}, {20, 20 + 256}, {276, 276 + 512}, {788, 788 + 3 * 256 + 37}, {1593, 1593 + 6 * 256 + 5}};
+  for (const DType operand : {DType::f32, DType::bf16}) {
+    for (const Index N : {32, 64}) {
+      const bool heavy = N == 64;
+      const std::vector<Segment> some(segments.begin(), segments.begin() + (heavy ? 4 : 5));
+      for (const bool same_decay : {false, true}) {
+        const auto problem = in_type(operand, Wkv6Problem(some.back().end, 2, N, same_decay ? Decay::long_memory : Decay::vanishing, 5, same_decay));
+        std::vector<std::vector<float>> states(some.size(), Random(3).normals(2 * N * N));
+        states[3].clear();
+        const auto run = [&] {
+          const auto result = run_recurrence(table(), problem, some, states, 1);
+          return joined(result.y, result.states);
+        };
+        const auto expected = run();
+        cuda_emulator::set_gpu({.multiprocessors = static_cast<int>(2 * some.size())});
+        EXPECT_TRUE(same_bits(run(), expected)) << "N " << N << ", " << name_of(operand);
+        EXPECT_EQ(cuda_emulator::deepest_grid(), heavy ? 3u : 6u);
+        if (!heavy && operand == DType::bf16 && same_decay) expect_same_in_every_order(run, "groups");
+        cuda_emulator::set_gpu({});
+      }
+    }
+  }
+}
+
+TEST(CudaOrder, ACutBetweenGroupsChangesNoBit) {
+  const auto whole = in_type(DType::bf16, Wkv6Problem(3 * 256 + 40, 1, 32, Decay::usual, 7));
+  for (const int multiprocessors : {0, 8}) {
+    cuda_emulator::set_gpu({.multiprocessors = multiprocessors});
+    // The state behind the cut goes where the one before it came from, whichever group is done first.
+    for (const Order order : {Order::forward, Order::reverse}) {
+      cuda_emulator::set_order(order);
+      expect_cuts_change_no_bit(table(), whole, whole.state(8), {256, 512, 768});
+    }
+    cuda_emulator::set_order(Order::forward);
+    cuda_emulator::set_gpu({});
+  }
+}
+
 // The bans of a row are in place before its penalties, and both before the choice.
 TEST(CudaOrder, Picks) {
   Threads pool(1);

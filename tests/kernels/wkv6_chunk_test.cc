@@ -8,6 +8,7 @@ namespace riverrun::kernels {
 namespace {
 
 using reference::kWkv6Chunk;
+using reference::kWkv6Group;
 
 KernelTable chunked() {
   KernelTable table = oracle();
@@ -30,7 +31,8 @@ TEST(Wkv6Chunk, AgreesWithTheRecurrence) {
       for (const Index N : {8, 20, 64, 128}) {
         const auto state = Random(2).normals(2 * N * N);
         for (const Index M :
-             {Index{0}, Index{1}, kWkv6Chunk - 1, kWkv6Chunk, kWkv6Chunk + 1, 4 * kWkv6Chunk + 1}) {
+             {Index{0}, Index{1}, kWkv6Chunk - 1, kWkv6Chunk, kWkv6Chunk + 1, 4 * kWkv6Chunk + 1, kWkv6Group, kWkv6Group + 17}) {
+          if (M >= kWkv6Group && N > 20) continue;  // plain loops
           const auto what = concat("kind ", static_cast<int>(kind), ", N ", N, ", M ", M);
           expect_chunks_agree(Wkv6Problem(M, 2, N, kind, 3, same_decay), {{0, M}}, {state}, what);
         }
@@ -94,6 +96,8 @@ TEST(Wkv6Chunk, ACutOnTheGridChangesNoBit) {
   for (const bool same_decay : {false, true}) {
     const Wkv6Problem whole(50, 1, 64, Decay::usual, 6, same_decay);
     expect_cuts_change_no_bit(chunked(), whole, {}, {kWkv6Chunk, 2 * kWkv6Chunk, 3 * kWkv6Chunk});
+    const Wkv6Problem groups(2 * kWkv6Group + 20, 1, 20, Decay::long_memory, 6, same_decay);
+    expect_cuts_change_no_bit(chunked(), groups, {}, {kWkv6Group, 2 * kWkv6Group});
   }
 }
 

@@ -13,7 +13,7 @@ namespace riverrun::cuda_emulator {
 namespace {
 
 thread_local Gpu gpu;
-thread_local unsigned largest = 0;
+thread_local unsigned largest = 0, deepest = 0;
 
 Machine& machine() { return Machine::of_this_thread(); }
 
@@ -28,13 +28,14 @@ void broken(const char* what) {
 void set_order(Order order, unsigned starved_warp) { machine().set_order(order, starved_warp); }
 
 void run(dim3 grid, dim3 block, std::size_t shared_bytes, void (*body)(const void*), const void* job, const void* kernel, unsigned cluster) {
-  largest = std::max(largest, cluster);
+  largest = std::max(largest, cluster), deepest = std::max(deepest, grid.z);
   machine().run(grid, block, shared_bytes, body, job, kernel, cluster);
 }
 void allow_shared(const void* kernel, std::size_t bytes) { machine().allow_shared(kernel, bytes); }
 
-void set_gpu(const Gpu& present) { gpu = present, largest = 0; }
+void set_gpu(const Gpu& present) { gpu = present, largest = deepest = 0; }
 unsigned largest_cluster() { return largest; }
+unsigned deepest_grid() { return deepest; }
 const Gpu& present_gpu() { return gpu; }
 
 void block_barrier() { machine().block_barrier(); }

@@ -41,7 +41,9 @@ struct Gpu {
 };
 void set_gpu(const Gpu& gpu);
 const Gpu& present_gpu();
-unsigned largest_cluster();  // of this thread's launches since set_gpu(), in blocks
+// Of this thread's launches since set_gpu(): blocks of a cluster, and of a grid in z.
+unsigned largest_cluster();
+unsigned deepest_grid();
 
 // Runs body(job) for every thread of the grid, `cluster` neighbours in x at a time. Ends the program for what no GPU would launch: too
 // large a grid, a cluster on a GPU that has none, or more shared memory, the kernel's own object included, than the GPU has, or than

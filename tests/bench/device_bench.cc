@@ -30,6 +30,7 @@ class Bench {
     std::printf("%-34s %10s %12s %11.1f GB/s\n", "copy of 1 GiB, read and written", "", "", copy / 1e9);
     for (const DType operand : {DType::bf16, DType::f32}) {
       for (Index T = 4096; T <= most_tokens; T *= 2) wkv7(T, operand, copy);
+      for (Index T = 4096; T <= most_tokens; T *= 2) wkv6(T, operand, copy);
     }
     for (const DType type : {DType::bf16, DType::f32}) {
       if (!kernels_.multiplies(type)) continue;
@@ -85,10 +86,28 @@ class Bench {
                      kernels::Phase::prefill, operand},
                     stream_);
     });
-    const double bytes = 4.0 * double(7 * T * D_ + 2 * H * kHead * kHead);
-    std::printf("%-34s %10lld %12.1f %11.1f GB/s %7.1f%%  %.2f ns/token\n", concat("wkv7 of a model in ", name_of(operand)).c_str(),
-                static_cast<long long>(T), seconds * 1e6,
-                bytes / seconds / 1e9, 100 * bytes / seconds / copy, seconds * 1e9 / double(T));
+    print_recurrence("wkv7", T, operand, 7, seconds, copy);
+  }
+
+  void wkv6(Index T, DType operand, double copy) {
+    const Index H = D_ / kHead;
+    const Array<float> r = filled(T * D_, 0.1f), w = filled(T * D_, 0.99f), k = filled(T * D_, 0.1f), v = filled(T * D_, 0.1f), u = filled(D_, 0.1f),
+                       y(T * D_, *kernels_.device), state = filled(H * kHead * kHead, 0.0f);
+    const kernels::Segment segment{0, T};
+    float* const places[] = {state.data()};
+    const double seconds = time([&] {
+      kernels_.wkv6({T, H, kHead, 0, H, r.data(), w.data(), D_, k.data(), v.data(), u.data(), y.data(), 1, &segment, places, places,
+                     kernels::Phase::prefill, operand},
+                    stream_);
+    });
+    print_recurrence("wkv6", T, operand, 5, seconds, copy);
+  }
+
+  // `rows` are read and written for each token.
+  void print_recurrence(const char* name, Index T, DType operand, Index rows, double seconds, double copy) const {
+    const double bytes = 4.0 * double(rows * T * D_ + 2 * D_ * kHead);
+    std::printf("%-34s %10lld %12.1f %11.1f GB/s %7.1f%%  %.2f ns/token\n", concat(name, " of a model in ", name_of(operand)).c_str(),
+                static_cast<long long>(T), seconds * 1e6, bytes / seconds / 1e9, 100 * bytes / seconds / copy, seconds * 1e9 / double(T));
   }
 
   // The feed-forward key of the model: [4 D, D].

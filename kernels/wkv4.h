@@ -12,6 +12,7 @@
 
 #include "core/stream.h"
 #include "core/types.h"
+#include "kernels/phase.h"
 #include "kernels/segment.h"
 
 namespace riverrun::kernels {
@@ -32,6 +33,7 @@ struct Wkv4Args {
   const float* const* state_in;  // per segment: [channels, 3] as [channel][a, b, p], or null: no past
   float* const* state_out;       // per segment, same layout, or null: not wanted; may be the same memory as state_in.
                                  // An empty segment copies state_in.
+  Phase phase = Phase::prefill;
 };
 
 using Wkv4 = void (*)(const Wkv4Args& args, Stream stream);

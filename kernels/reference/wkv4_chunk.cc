@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <vector>
 
 namespace riverrun::kernels::reference {
 
@@ -13,28 +12,24 @@ struct Channel {
   const float *k, *v;
   double w, u;
   Index stride;
+
+  Wkv4Sum token(Index t) const { return {v[t * stride], 1, k[t * stride]}; }
 };
 
-// What a chunk needs of nobody else: for each token the sum over those of its chunk before it, and last the
-// whole.
-std::vector<Wkv4Sum> sums_within(const Channel& channel, Index first, Index C) {
-  std::vector<Wkv4Sum> sums(C + 1);
-  for (Index t = 0; t < C; ++t) {
-    const Index i = (first + t) * channel.stride;
-    sums[t + 1] = merge(sums[t], {channel.v[i], 1, channel.k[i]}, channel.w);
-  }
-  return sums;
+// What a chunk's tokens leave in an empty state: it needs nobody else.
+Wkv4Sum sum_of(const Channel& channel, Index first) {
+  Wkv4Sum sum;
+  for (Index t = first; t < first + kWkv4Chunk; ++t) sum = merge(sum, channel.token(t), channel.w);
+  return sum;
 }
 
-// y of a chunk's tokens, each by itself, from the state before the chunk.
-void read_chunk(const Channel& channel, const Wkv4Sum& before, const std::vector<Wkv4Sum>& within,
-                Index first, float* y) {
-  for (Index t = 0; t + 1 < static_cast<Index>(within.size()); ++t) {
-    const Index i = (first + t) * channel.stride;
-    const Wkv4Sum past = merge(before, within[t], channel.w * static_cast<double>(t));
-    const Wkv4Sum present = {channel.v[i], 1, static_cast<float>(channel.k[i] + channel.u)};
-    const Wkv4Sum all = merge(past, present, 0);
-    y[i] = all.a / all.b;
+// y of tokens [first, end), from the state before them, which is that behind them afterwards.
+void read(const Channel& channel, Wkv4Sum& state, Index first, Index end, float* y) {
+  for (Index t = first; t < end; ++t) {
+    const Wkv4Sum token = channel.token(t);
+    const Wkv4Sum all = merge(state, {token.a, token.b, static_cast<float>(token.p + channel.u)}, 0);
+    y[t * channel.stride] = all.a / all.b;
+    state = merge(state, token, channel.w);
   }
 }
 
@@ -61,12 +56,13 @@ void wkv4_chunk(const Wkv4Args& args, Stream) {
         const float* in = args.state_in[s] + 3 * c;
         state = {in[0], in[1], in[2]};
       }
-      for (Index t = begin; t < end; t += kWkv4Chunk) {
-        const Index C = std::min(kWkv4Chunk, end - t);
-        const auto within = sums_within(channel, t, C);
-        read_chunk(channel, state, within, t, args.y + d);
-        state = merge(state, within[C], channel.w * static_cast<double>(C));
+      Index t = begin;
+      for (; t + kWkv4Chunk <= end; t += kWkv4Chunk) {
+        Wkv4Sum within = state;
+        read(channel, within, t, t + kWkv4Chunk, args.y + d);
+        state = merge(state, sum_of(channel, t), channel.w * static_cast<double>(kWkv4Chunk));
       }
+      read(channel, state, t, end, args.y + d);
       if (args.state_out[s] != nullptr) {
         float* out = args.state_out[s] + 3 * c;
         out[0] = state.a, out[1] = state.b, out[2] = state.p;

@@ -1,7 +1,7 @@
-// WKV-4 in chunks of a few tokens: weighted sums that are merged, instead of a token-by-token recurrence.
+// WKV-4 in chunks: what the tokens of one leave in an empty state is summed by itself and merged with the state in front of them, so that
+// chunks wait for each other in one step a chunk.
 //
-// The model of a chunked GPU kernel on the CPU, and its oracle stage by stage; no table holds it
-// (docs/wkv.md).
+// The model of kernels/cuda/wkv4.cu on the CPU; no table holds it (docs/wkv.md).
 #pragma once
 
 #include "core/stream.h"
@@ -9,7 +9,7 @@
 
 namespace riverrun::kernels::reference {
 
-inline constexpr Index kWkv4Chunk = 16;
+inline constexpr Index kWkv4Chunk = 64;
 
 // A sum of values with positive weights: numerator a and denominator b, both divided by e^p. As in a state.
 struct Wkv4Sum {

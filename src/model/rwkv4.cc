@@ -59,7 +59,7 @@ class Rwkv4 : public GatedNetwork {
     auto& ws = shared(workspace);
     const Layer& at = layers_[layer];
     kernels_.wkv4({ws.rows(), config_.channels, first_part, parts, ws.k.data(), ws.v.data(), at.log_decay.data(), at.bonus.data(),
-                   ws.y.data(), ws.segment_count(), ws.segments.data(), state, next_state},
+                   ws.y.data(), ws.segment_count(), ws.segments.data(), state, next_state, ws.phase},
                   ws.stream);
   }
 

@@ -219,6 +219,24 @@ TEST(CudaOrder, ACutBetweenGroupsChangesNoBit) {
   }
 }
 
+// WKV-4's groups, in place and beside a segment without one: no thread reads what another one has made y of already.
+TEST(CudaOrder, GroupsOfWkv4) {
+  const Wkv4Problem problem(400, 40, Wkv4Kind::usual, 9);
+  expect_same_in_every_order(
+      [&] {
+        Threads pool(1);
+        std::vector<float> y(400 * 40, kNaN), first = problem.state(1), second = problem.state(2), third = problem.no_past();
+        const std::vector<Segment> segments = {{0, 130}, {130, 190}, {190, 400}};
+        const float* const in[] = {first.data(), second.data(), third.data()};
+        float* const out[] = {first.data(), second.data(), third.data()};
+        Wkv4Args args = problem.args();
+        args.y = y.data(), args.segment_count = 3, args.segments = segments.data(), args.state_in = in, args.state_out = out;
+        table().wkv4(args, pool);
+        return joined(y, {first, second, third});
+      },
+      "WKV-4");
+}
+
 // The bans of a row are in place before its penalties, and both before the choice.
 TEST(CudaOrder, Picks) {
   Threads pool(1);

@@ -11,6 +11,9 @@
 
 namespace riverrun::kernels {
 
+// So that a sum of weights, 2^40 at most each, fits 64 bits.
+inline constexpr Index kMostDrawn = Index{1} << 23;
+
 // For each row, a token drawn as `rwkv` does it (rwkv.utils.PIPELINE):
 //   1. A token's distance is that of its logit from the row's largest. Sorted by distance, and among equal ones by id, as many tokens
 //      can come as hold mass_wanted() of the mass of all, a token's mass being weight_at(distance), and those as near as the last
@@ -19,7 +22,7 @@ namespace riverrun::kernels {
 //   3. with weights weight_at(distance * inverse_temperature) one of them is drawn: the first, in order of id, at which the
 //      running sum of weights exceeds share_of(random[m], their sum).
 struct DrawArgs {
-  Index M, V;                   // V up to 2^23
+  Index M, V;                   // V up to kMostDrawn
   const float* logits;          // [M, V]; minus infinity: can not come
   float inverse_temperature;    // > 0, finite
   double top_p;                 // above 0; from 1 on all the mass is wanted, and all tokens can come

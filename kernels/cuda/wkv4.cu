@@ -7,7 +7,7 @@
 //   1. group_kernel: what every group leaves in an empty state
 //   2. chain_kernel: the states in front of all groups, and behind the last
 //   3. token_kernel: y
-// Until y is written, its rows keep what a group has; only the thread that writes them reads them.
+// Until y is written, its rows keep what a group has; in the last kernel only the thread that writes them reads them.
 #include <algorithm>
 
 #include "kernels/cuda/device.cuh"

@@ -9,7 +9,8 @@
 // One block that goes through all groups computes the same numbers, in the same way: which of the two it is changes no bit.
 //
 // Until y is written, its rows keep what a group has: L, and then the state in front of it, as rows of values from the group's first token
-// on, and its decay behind them. Only the block that writes these rows reads them.
+// on, and its decay behind them. Each kernel waits for the one before it, and of the last one only the block that writes these rows reads
+// them.
 #include "kernels/cuda/launch.h"
 #include "kernels/cuda/wkv6_chunk.cuh"
 #include "kernels/cuda/wkv6_chunk.h"

@@ -13,7 +13,7 @@ inline constexpr Index kWkv6Chunk = 16, kWkv6Group = 256;
 constexpr bool has_wkv6_chunks(Index N) { return N == 32 || N == 64; }
 
 // The segments of one table. Chunks and groups of kWkv6Group tokens start at a segment's first row, so that a cut at a multiple of
-// kWkv6Group changes no bit, nor in a segment of no more than that a cut at a multiple of kWkv6Chunk. r, w, k, v, y and states are 16-byte
+// kWkv6Group changes no bit, nor in a segment of fewer a cut at a multiple of kWkv6Chunk. r, w, k, v, y and states are 16-byte
 // aligned.
 void wkv6_chunks(const Wkv6Args& args, const SegmentTable& segments, Stream stream);
 

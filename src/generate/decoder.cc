@@ -29,6 +29,7 @@ Decoder::Decoder(const model::Model& model, const Settings& settings, TokenBytes
   RR_CHECK(slots >= 1, slots, " texts at once");
   RR_CHECK(settings.end.max_tokens >= 1, "texts of ", settings.end.max_tokens, " tokens");
   check(settings.sampling);
+  RR_CHECK(model.config().vocab <= kernels::kMostDrawn, "a vocabulary of ", model.config().vocab);
   for (const TokenId id : settings.banned) RR_CHECK(id >= 0 && id < model.config().vocab, "banned token ", id);
 }
 

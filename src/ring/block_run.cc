@@ -154,7 +154,7 @@ void BlockRun::read_out_block(const plan::Block& block) {
                   });
   });
   stream_.synchronize();  // states and carries of this block are read, and written over, by the host
-  if (sums) hand_on(layout_.sums());
+  if (sums) hand_on(layout_.sums()), keep_up(0);
   for (std::size_t i = 0; i < results_.size(); ++i) {
     if (states_[i] && job_.request.states) results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
     results_[i].finite = results_[i].finite && all_finite(results_[i].state) && (i > 0 || stays_finite(out_));
@@ -229,10 +229,7 @@ float* BlockRun::first_row() {
 
 // The message of the outgoing carry, if there is one, is written.
 void BlockRun::hand_on(Index message) {
-  if (!out_ || again_) return;
-  const auto begin = Clock::now();
-  desk_.ready(number_, message);
-  statistics_.send_seconds += seconds_since(begin);
+  if (out_ && !again_) desk_.ready(number_, message);
 }
 
 // Until at most `most` messages are still to be written.

@@ -39,11 +39,14 @@ Index CarryDesk::tag(Index edge, Index message) const { return edge % edge_windo
 
 void CarryDesk::wait_for(transport::Ticket& ticket, const std::function<std::string()>& what) {
   if (ticket == 0) return;
+  bool through = false;
   const auto done = [&] {
     send_written();
-    return transport_.done(ticket);
+    return through = transport_.done(ticket);
   };
-  if (!done()) {
+  // As long as this rank's own messages are still to be computed it is not idle.
+  transport::wait_until(transport_, [&] { return done() || unwritten_.empty(); }, timeout_, what, idle_);
+  if (!through) {
     waits_.begin();
     transport::wait_until(transport_, done, timeout_, what, idle_);
     waits_.end();
@@ -134,12 +137,16 @@ void CarryDesk::send_written(Index most) {
 }
 
 void CarryDesk::send(Index block, Index message) {
+  const auto wait = waits_.pause();
+  const auto begin = transport::Clock::now();
   const plan::Block& at = plan_.blocks[block];
   transport_.note_step();
   outgoing_->seal(message, at.edge_out, at.slices.front());
   const auto bytes = outgoing_->message(message);
   outgoing_tickets_[message] = transport_.post_send(at.next_rank, tag(at.edge_out, message), bytes);
   bytes_sent_ += static_cast<Index>(bytes.size());
+  send_time_ += transport::Clock::now() - begin;
+  waits_.resume(wait);
 }
 
 void CarryDesk::close_outgoing(Index block) {

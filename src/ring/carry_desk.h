@@ -4,6 +4,7 @@
 // has been written, whenever it comes by.
 #pragma once
 
+#include <chrono>
 #include <deque>
 #include <functional>
 #include <map>
@@ -66,6 +67,7 @@ class CarryDesk {
   }
 
   Index bytes_sent() const { return bytes_sent_; }
+  double send_seconds() const { return std::chrono::duration<double>(send_time_).count(); }  // sealing and posting
 
  private:
   using Buffer = std::shared_ptr<Carry>;
@@ -117,6 +119,7 @@ class CarryDesk {
   Latest latest_;
   std::vector<Buffer> free_;
   Index bytes_sent_ = 0;
+  transport::Clock::duration send_time_{};
 };
 
 }  // namespace riverrun::ring

@@ -56,7 +56,7 @@ class Runner {
     statistics_.stopped = stopped;
     statistics_.total_seconds = seconds_since(begin_);
     statistics_.tail_seconds = seconds_since(last_block_end) - (statistics_.fork_seconds - forked);
-    statistics_.wait_seconds = waited;
+    statistics_.wait_seconds = waited, statistics_.send_seconds = desk_.send_seconds();
     statistics_.compute_seconds = statistics_.total_seconds - statistics_.tail_seconds - statistics_.wait_seconds -
                                   statistics_.send_seconds - statistics_.fork_seconds;
     statistics_.bytes_sent = desk_.bytes_sent();

@@ -213,6 +213,7 @@ TEST(CudaOrder, ACutBetweenGroupsChangesNoBit) {
     for (const Order order : {Order::forward, Order::reverse}) {
       cuda_emulator::set_order(order);
       expect_cuts_change_no_bit(table(), whole, whole.state(8), {256, 512, 768});
+      expect_cuts_change_no_bit(table(), whole.tokens(0, 255), whole.state(8), {16, 224});
     }
     cuda_emulator::set_order(Order::forward);
     cuda_emulator::set_gpu({});

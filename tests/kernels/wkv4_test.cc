@@ -108,6 +108,9 @@ TEST_P(Wkv4Test, CarryingStateAcrossACutChangesNoBit) {
   for (const Wkv4Kind kind : kWkv4Kinds) {
     const Wkv4Problem whole(40, 100, kind, 11);
     expect_cuts_change_no_bit(table, whole, whole.state(12), {0, 1, 15, 16, 17, 39, 40});
+    expect_cuts_change_no_bit(table, whole.tokens(0, 40), {}, {7});
+    const Wkv4Problem almost(63, 40, kind, 11);
+    expect_cuts_change_no_bit(table, almost, {}, {9, 62});
     const Wkv4Problem groups(210, 40, kind, 11);
     expect_cuts_change_no_bit(table, groups, groups.state(12), {64, 128, 192});
   }

@@ -96,6 +96,8 @@ TEST(Wkv6Chunk, ACutOnTheGridChangesNoBit) {
   for (const bool same_decay : {false, true}) {
     const Wkv6Problem whole(50, 1, 64, Decay::usual, 6, same_decay);
     expect_cuts_change_no_bit(chunked(), whole, {}, {kWkv6Chunk, 2 * kWkv6Chunk, 3 * kWkv6Chunk});
+    expect_cuts_change_no_bit(chunked(), Wkv6Problem(kWkv6Group - 1, 1, 20, Decay::long_memory, 6, same_decay), {}, {4 * kWkv6Chunk});
+    expect_cuts_change_no_bit(chunked(), Wkv6Problem(kWkv6Group, 1, 20, Decay::long_memory, 6, same_decay), {}, {kWkv6Group});
     const Wkv6Problem groups(2 * kWkv6Group + 20, 1, 20, Decay::long_memory, 6, same_decay);
     expect_cuts_change_no_bit(chunked(), groups, {}, {kWkv6Group, 2 * kWkv6Group});
   }

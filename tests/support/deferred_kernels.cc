@@ -92,7 +92,10 @@ class DeferredDevice final : public Device {
   Index waits() const { return waits_; }
 
   bool idle(const Stream& stream) override { return order_of(stream).work.empty(); }
-  std::unique_ptr<Mark> mark(const Stream& stream) override { return std::make_unique<DeferredMark>(*this, stream); }
+  std::unique_ptr<Mark> mark(const Stream& stream) override {
+    RR_CHECK(!order_of(stream).recording, "a mark in launches that are recorded");
+    return std::make_unique<DeferredMark>(*this, stream);
+  }
   std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
     Order& order = order_of(stream);
     const auto before = std::exchange(order.work, {});

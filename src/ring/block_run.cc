@@ -144,7 +144,7 @@ void BlockRun::run_layer(Index layer) {
 
 void BlockRun::read_out_block(const plan::Block& block) {
   const bool sums = job_.request.sums();
-  keep_up(0);
+  wait_for_stream();
   if (in_ && sums) await(layout_.sums());
   step("readout", -1, [&] {
     readout_.read(*workspace_, block, next_ids_, in_ && sums ? in_->sums() : nullptr, out_ && sums ? out_->sums() : nullptr,
@@ -154,7 +154,7 @@ void BlockRun::read_out_block(const plan::Block& block) {
                   });
   });
   stream_.synchronize();  // states and carries of this block are read, and written over, by the host
-  if (sums) hand_on(layout_.sums()), keep_up(0);
+  if (sums) hand_on(layout_.sums()), wait_for_stream();
   for (std::size_t i = 0; i < results_.size(); ++i) {
     if (states_[i] && job_.request.states) results_[i].state.assign(states_[i]->values().begin(), states_[i]->values().end());
     results_[i].finite = results_[i].finite && all_finite(results_[i].state) && (i > 0 || stays_finite(out_));
@@ -232,10 +232,16 @@ void BlockRun::hand_on(Index message) {
   if (out_ && !again_) desk_.ready(number_, message);
 }
 
-// Until at most `most` messages are still to be written.
-void BlockRun::keep_up(Index most) {
+// Until the GPU is at most kLayersAhead behind.
+void BlockRun::keep_up() {
   const auto begin = Clock::now();
-  desk_.send_written(most);
+  desk_.send_written(kLayersAhead * layout_.messages_of_layer());
+  trace_wait("wait_gpu", "compute", begin, -1);
+}
+
+void BlockRun::wait_for_stream() {
+  const auto begin = Clock::now();
+  desk_.wait_for_stream();
   trace_wait("wait_gpu", "compute", begin, -1);
 }
 
@@ -279,7 +285,7 @@ void BlockRun::step(const char* name, Index layer, Body body) {
   if (job_.trace) job_.trace->add(name, "compute", begin, Clock::now(), number_, layer);
   transport_.note_step();
   transport_.progress();
-  keep_up(kLayersAhead * layout_.messages_of_layer());
+  keep_up();
   stop_here();
 }
 

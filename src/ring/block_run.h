@@ -48,7 +48,8 @@ class BlockRun {
   std::unique_ptr<model::State> state_handed_on();
   float* first_row();
   void hand_on(Index message);
-  void keep_up(Index most);
+  void keep_up();
+  void wait_for_stream();
   void trace_wait(const char* name, const char* category, transport::Clock::time_point begin, Index layer);
   void await(Index message);
   const float* receive(Index message);

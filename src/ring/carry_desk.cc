@@ -136,6 +136,16 @@ void CarryDesk::send_written(Index most) {
   }, idle_);
 }
 
+void CarryDesk::wait_for_stream() {
+  const auto end = stream_.device->mark(stream_);
+  const auto done = [&] {
+    const bool reached = !end || end->reached();
+    send_written();
+    return reached;
+  };
+  if (!done()) transport::wait_until(transport_, done, timeout_, [] { return std::string("a block to be computed by the GPU"); }, idle_);
+}
+
 void CarryDesk::send(Index block, Index message) {
   const auto wait = waits_.pause();
   const auto begin = transport::Clock::now();

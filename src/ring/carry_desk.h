@@ -51,6 +51,8 @@ class CarryDesk {
   void ready(Index block, Index message);
   // Sends what has been written. Waits until at most `most` messages are still to be.
   void send_written(Index most);
+  // Waits until all that was launched is done, and sends all. Unlike Stream::synchronize() it takes part in the transport meanwhile.
+  void wait_for_stream();
   void close_outgoing(Index block);
 
   // Waits until everything sent has arrived.

@@ -2,6 +2,8 @@
 // captures the launch keeps them. A call of more segments than a launch holds becomes several launches.
 #pragma once
 
+#include <algorithm>
+
 #include "kernels/segment.h"
 
 namespace riverrun::kernels::cuda {
@@ -13,9 +15,17 @@ struct SegmentTable {
     Index begin, end;
     const float* in;  // what comes in before its first row, or null
     float* out;       // receives what goes on after its last row, or null
+
+    constexpr Index rows() const { return end - begin; }
   };
   int count = 0;
   Entry entries[kMostSegments];
+
+  Index most_rows() const {
+    Index most = 0;
+    for (int s = 0; s < count; ++s) most = std::max(most, entries[s].rows());
+    return most;
+  }
 };
 
 // Calls f(table) for one group after the other of the segments for which wanted(rows) is true.

@@ -140,7 +140,7 @@ void launch_group(MixParameters parameters, const SegmentTable& segments, Stream
   const Index rows = entries[segments.count - 1].end - entries[0].begin,
               bytes = 2 * padded_width(parameters.D) * Index{sizeof(float)};
   parameters.write_last = std::all_of(entries, entries + segments.count,
-                                      [](const auto& entry) { return entry.end - entry.begin == 1; });
+                                      [](const auto& entry) { return entry.rows() == 1; });
   const unsigned threads = threads_for(parameters.D);
   launch(shift_mix_kernel<kWhole, To>, dim3(blocks_for(rows, parameters.rows_of_block)), threads, bytes,
          stream, parameters, segments);

@@ -106,7 +106,7 @@ __device__ __forceinline__ Wkv4State state_before(const SegmentTable::Entry& seg
   return segment.in == nullptr ? Wkv4State() : kept_state(segment.in + 3 * c, 1);
 }
 
-__host__ __device__ __forceinline__ Index groups_of(const SegmentTable::Entry& segment) { return (segment.end - segment.begin) / kGroup; }
+__device__ __forceinline__ Index groups_of(const SegmentTable::Entry& segment) { return segment.rows() / kGroup; }
 
 // blockIdx: a warp of channels, a segment, one of its groups.
 __global__ void __launch_bounds__(kThreads)
@@ -176,9 +176,8 @@ __global__ void __launch_bounds__(kThreads)
   if (segment.out != nullptr) keep(state, segment.out + 3 * c, 1);
 }
 
-void launch_tokens(Wkv4Parameters parameters, const SegmentTable& segments, Stream stream) {
-  Index groups = 0;
-  for (int s = 0; s < segments.count && parameters.in_groups; ++s) groups = std::max(groups, groups_of(segments.entries[s]));
+void launch_tokens(const Wkv4Parameters& parameters, const SegmentTable& segments, Stream stream) {
+  const Index groups = parameters.in_groups ? segments.most_rows() / kGroup : 0;
   RR_CHECK(groups <= kMostGroups, "a segment of ", groups, " groups");
   const auto blocks = [&](Index z) {
     return dim3(blocks_for(parameters.channels, kThreads), static_cast<unsigned>(segments.count), static_cast<unsigned>(z));

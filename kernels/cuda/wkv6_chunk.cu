@@ -32,7 +32,7 @@ struct Range {
   __device__ __forceinline__ int tokens_of_chunk(Index at) const { return static_cast<int>(end - at < kC ? end - at : kC); }
 };
 
-__host__ __device__ __forceinline__ Index groups_of(const SegmentTable::Entry& segment) { return (segment.end - segment.begin) / kGroup; }
+__device__ __forceinline__ Index groups_of(const SegmentTable::Entry& segment) { return segment.rows() / kGroup; }
 
 // Calls body(first token, chunk) for one chunk after the other, when it is scaled. All threads keep step.
 template <Part part, int N, Tf32 kind, class Body>
@@ -140,14 +140,13 @@ __global__ void __launch_bounds__(wkv6::Chunk<N, kind>::kThreads, 2)
   if (in_groups) S.load(args.y + (begin + row0) * D + column, D);
   else S.load(segment.in == nullptr ? nullptr : segment.in + state_at);
   before = S;
-  for_each_chunk<Part::all>(chunk, args, column, Range{begin, last ? segment.end : begin + kGroup},
-                            [&](Index first, const auto& incoming, bool ends_group) {
+  const Range range = {begin, last ? segment.end : begin + kGroup};
+  for_each_chunk<Part::all>(chunk, args, column, range, [&](Index first, const auto& incoming, bool ends_group) {
     ValuesByTokens y;
     S.template for_each_left<kind>([&](int j, const Left<kind>& state) { y.add_keys(state, chunk.r_in[0], chunk.kRow, j); });
     const Left<kind> v[2] = {left_columns<kind>(incoming.v[0], chunk.kRow, 0, row0), left_columns<kind>(incoming.v[0], chunk.kRow, 8, row0)};
     y.add(v, chunk.weights[0], chunk.kWeightsRow);
-    const int tokens = static_cast<int>(segment.end - first < kC ? segment.end - first : kC);
-    y.write(args.y + first * D + column + row0, D, tokens);
+    y.write(args.y + first * D + column + row0, D, range.tokens_of_chunk(first));
     S.update(chunk.decay, addition(chunk, v), L);
     if (!ends_group) return;
     before.join(chunk.group_decay, L);
@@ -172,9 +171,8 @@ void launch_chunks(const ChunkParameters& parameters, const SegmentTable& segmen
 // runs two blocks to a multiprocessor. 1: segments whole.
 Index groups_at_once(const SegmentTable& segments, Index heads) {
   constexpr Index kMost = 65535;  // of a grid
-  Index most = 1;
-  for (int s = 0; s < segments.count; ++s) most = std::max(most, groups_of(segments.entries[s]));
-  return most <= kMost && heads * segments.count <= multiprocessors() ? most : 1;
+  const Index most = segments.most_rows() / kGroup;
+  return most >= 1 && most <= kMost && heads * segments.count <= multiprocessors() ? most : 1;
 }
 
 }  // namespace

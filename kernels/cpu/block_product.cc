@@ -1,10 +1,12 @@
 // Products with a BlockMatrix.
 #include <algorithm>
+#include <cstring>
 #include <type_traits>
 
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/target.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/cpu/block_product.cc"
@@ -19,11 +21,11 @@ namespace riverrun::kernels::cpu {
 // Rows and columns of y that a task computes, and what it needs for them.
 struct BlockSlab {
   Index rows, k;
-  const float* x;  // [rows, k], rows x_stride apart
+  const void* x;  // [rows, k], rows x_stride apart, in factors: floats, pairs of bf16, or fours of u8
   Index x_stride;
   const std::byte* w;  // the block of the first column
   Index blocks;
-  DType stored;
+  Stored stored;
   float* sums;     // [rows, blocks * kBlockRows], scratch
   float* widened;  // kMostWidened, scratch
   Index columns;
@@ -39,28 +41,25 @@ inline constexpr Index kMostWidened = 1024 * kBlockRows;  // floats
 HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
-// Columns of W at once, for more rows than kFewRows. Their part of a tile's blocks, of the next tile's and of a task's rows of x, and the sums,
+// Columns of W, or groups of them, at once, for more rows than kFewRows. Their part of a tile's blocks, of the next tile's and of a task's rows of x, and the sums,
 // are to stay in the L2 cache, which with AVX-512 two threads may share: they are some 300 KiB there, and up to 600 elsewhere. Loaded and
 // stored in between, a sum stays what it is: the depth changes no bit.
 constexpr Index kDepth = kVectors == 1 ? 256 : 1024;
 static_assert(kDepth * kTileBlocks * kBlockRows <= kMostWidened);
 
-// Rows in groups of nearly the same size; the blocks of the tile stay in cache for all of them. Each of the first groups fetches one of the
-// next blocks, or, where there are too few groups, the first all.
+// Rows in groups of nearly the same size; the blocks of the tile stay in cache for all of them. Each group fetches its share of the next
+// blocks, so that the memory is never idle.
 template <class W>
 void add_groups(const BlockSlab& slab, Part<W> part, const Fetch& next) {
   const Index groups = (slab.rows + kTileRows - 1) / kTileRows;
-  const float* const x = part.x;
+  const Factor<W>* const x = part.x;
   float* const sums = part.sums;
   for (Index group = 0; group < groups; ++group) {
     const Index m = slab.rows * group / groups, rows = slab.rows * (group + 1) / groups - m;
     part.x = x + m * part.x_stride, part.sums = sums + m * part.sums_stride;
+    const Index fetched = next.blocks * group / groups;
     Fetch fetch = next;
-    if (groups >= kTileBlocks && group < next.blocks) {
-      fetch.at += group * next.block_bytes, fetch.blocks = 1;
-    } else if (group > 0) {
-      fetch.blocks = 0;
-    }
+    fetch.at += fetched * next.block_bytes, fetch.blocks = next.blocks * (group + 1) / groups - fetched;
     switch (rows) {
       case 1: add_rows<1, tile_blocks(1)>(part, fetch); break;
       case 2: add_rows<2, tile_blocks(2)>(part, fetch); break;
@@ -75,7 +74,7 @@ void add_groups(const BlockSlab& slab, Part<W> part, const Fetch& next) {
 template <class W>
 void add_columns(const BlockSlab& slab, Index k, Index depth) {
   constexpr Index kLeastWidened = std::is_same_v<W, F16> ? 7 : 18;  // rows that use a weight, for it to be worth a store and a load
-  const bool widens = !std::is_same_v<W, float> && slab.rows >= kLeastWidened;
+  constexpr bool kWidens = std::is_same_v<W, F16> || std::is_same_v<W, RowPair>;
   const Index tile = slab.rows <= kTileRows ? tile_blocks(slab.rows) : kTileBlocks, stride = slab.blocks * kBlockRows;
   const Index size = slab.k * kColumn<W>;
   const auto at = [&](Index block, Index column) { return reinterpret_cast<const W*>(slab.w) + block * size + column * kColumn<W>; };
@@ -87,10 +86,10 @@ void add_columns(const BlockSlab& slab, Index k, Index depth) {
     } else if (k + depth < slab.k) {
       next.at = reinterpret_cast<const std::byte*>(at(0, k + depth)), next.blocks = std::min(tile, slab.blocks);
     }
-    const float* const x = slab.x + k;
+    const Factor<W>* const x = static_cast<const Factor<W>*>(slab.x) + k;
     float* const sums = slab.sums + b * kBlockRows;
-    if constexpr (!std::is_same_v<W, float>) {
-      if (widens) {
+    if constexpr (kWidens) {
+      if (slab.rows >= kLeastWidened) {
         widen(at(b, k), size, blocks, depth, slab.widened);
         add_groups<float>(slab, {x, slab.x_stride, depth, slab.widened, depth * kBlockRows, blocks, sums, stride}, next);
         continue;
@@ -100,16 +99,29 @@ void add_columns(const BlockSlab& slab, Index k, Index depth) {
   }
 }
 
-void add_slab(const BlockSlab& slab) {
+template <class W>
+void add_all(const BlockSlab& slab) {
   std::fill_n(slab.sums, slab.rows * slab.blocks * kBlockRows, 0.0f);
   const Index most = slab.rows <= kFewRows ? slab.k : kDepth;
-  for (Index k = 0; k < slab.k; k += most) {
-    const Index depth = std::min(most, slab.k - k);
-    if (slab.stored == DType::f32) add_columns<float>(slab, k, depth);
-    else if (slab.stored == DType::bf16) add_columns<Pairs>(slab, k, depth);
-    else add_columns<F16>(slab, k, depth);
+  for (Index k = 0; k < slab.k; k += most) add_columns<W>(slab, k, std::min(most, slab.k - k));
+}
+
+void add_slab(const BlockSlab& slab) {
+  switch (slab.stored) {
+    case Stored::f32: return add_all<float>(slab);
+    case Stored::f16: return add_all<F16>(slab);
+    case Stored::row_pairs: return add_all<RowPair>(slab);
+    case Stored::column_pairs:
+      if constexpr (kHasGroups) add_all<ColumnPair>(slab);
   }
 }
+
+// Sums are the bits of integers.
+void add_quads(const BlockSlab& slab) {
+  if constexpr (kHasGroups) add_all<ColumnQuad>(slab);
+}
+
+bool has_groups() { return kHasGroups; }
 
 void widen_rows(const void* x, Index x_stride, Index rows, Index k, float* to) {
   with_lanes(k, [&](auto d) {
@@ -157,6 +169,8 @@ namespace riverrun::kernels::cpu {
 
 namespace {
 
+HWY_EXPORT(add_quads);
+HWY_EXPORT(has_groups);
 HWY_EXPORT(multiply_slab);
 HWY_EXPORT(multiply_slab_and_add);
 HWY_EXPORT(widen_rows);
@@ -173,9 +187,35 @@ Index blocks_of_a_task(const BlockMatrix& w, Index panels, int threads) {
 
 }  // namespace
 
+bool multiplies_bf16_pairs() { return has_bf16_pairs() && HWY_DYNAMIC_DISPATCH(has_groups)(); }
+bool multiplies_int8_quads() { return has_int8_quads() && HWY_DYNAMIC_DISPATCH(has_groups)(); }
+
+void multiply_int8_quads(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums) {
+  const BlockSlab slab = {.rows = rows, .k = quads, .x = x, .x_stride = quads, .w = w, .blocks = blocks, .sums = reinterpret_cast<float*>(sums)};
+  HWY_DYNAMIC_DISPATCH(add_quads)(slab);
+}
+
 BlockProduct::BlockProduct(const BlockMatrix& w, const MatmulArgs& args, Index x_stride, int threads)
     : w_(w), args_(args), x_stride_(x_stride), panels_(ceil_div(args.M, kMostPanelRows)),
       blocks_(blocks_of_a_task(w, panels_, threads)), slabs_(ceil_div(w.blocks(), blocks_)) {}
+
+// Of the rows from `row` on, where they lie, or in `scratch`.
+BlockProduct::Factors BlockProduct::factors(Index row, Index rows, float* scratch) const {
+  const Index K = w_.cols(), width = w_.width();
+  const auto* const from = static_cast<const std::byte*>(args_.x) + row * x_stride_ * size_of(w_.type());
+  if (w_.type() == DType::f32) return {from, x_stride_, K};
+  if (w_.stored() == Stored::row_pairs) {
+    HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride_, rows, K, scratch);
+    return {scratch, K, K};
+  }
+  if (K % 2 == 0 && x_stride_ % 2 == 0) return {from, x_stride_ / 2, K / 2};
+  auto* const padded = reinterpret_cast<std::uint16_t*>(scratch);
+  for (Index m = 0; m < rows; ++m) {
+    std::memcpy(padded + m * width, from + m * x_stride_ * Index{sizeof(std::uint16_t)}, static_cast<std::size_t>(K) * sizeof(std::uint16_t));
+    std::fill(padded + m * width + K, padded + (m + 1) * width, std::uint16_t{0});
+  }
+  return {padded, width / 2, width / 2};
+}
 
 void BlockProduct::run(Index task) const {
   thread_local Buffer scratch;
@@ -184,14 +224,11 @@ void BlockProduct::run(Index task) const {
   const Index row = groups * panel / panels_ * kTileRows, rows = std::min(args_.M, groups * (panel + 1) / panels_ * kTileRows) - row;
   const Index count = std::min(blocks_, w_.blocks() - first), column = first * kBlockRows;
   constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows;
-  const bool narrow = w_.type() == DType::bf16;
-  float* const sums = grown<float>(scratch, kMostSums + kMostWidened + (narrow ? rows * w_.cols() : 0));
-  const auto* const from = static_cast<const std::byte*>(args_.x) + row * x_stride_ * size_of(w_.type());
-  float* const wide = sums + kMostSums + kMostWidened;
-  if (narrow) HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride_, rows, w_.cols(), wide);
-  const BlockSlab slab = {rows, w_.cols(), narrow ? wide : reinterpret_cast<const float*>(from), narrow ? w_.cols() : x_stride_,
-            w_.block(first), count, w_.stored(), sums, sums + kMostSums, std::min(count * kBlockRows, N - column),
-            static_cast<std::byte*>(args_.y) + (row * N + column) * size_of(args_.y_type), N, args_.y_type, args_.epilogue};
+  float* const sums = grown<float>(scratch, kMostSums + kMostWidened + rows * w_.width());
+  const Factors x = factors(row, rows, sums + kMostSums + kMostWidened);
+  const BlockSlab slab = {rows, x.per_row, x.first, x.stride, w_.block(first), count, w_.stored(), sums, sums + kMostSums,
+            std::min(count * kBlockRows, N - column), static_cast<std::byte*>(args_.y) + (row * N + column) * size_of(args_.y_type), N,
+            args_.y_type, args_.epilogue};
   if (args_.epilogue == Epilogue::add) HWY_DYNAMIC_DISPATCH(multiply_slab_and_add)(slab);
   else HWY_DYNAMIC_DISPATCH(multiply_slab)(slab);
 }

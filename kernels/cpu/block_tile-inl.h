@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <type_traits>
 
 #include "kernels/cpu/block_matrix.h"
@@ -39,10 +40,27 @@ constexpr Index kVectors = kBlockRows / Index{hn::MaxLanes(Lanes())};  // of a c
 constexpr Index kTileBlocks = kVectors == 1 ? 4 : 1;
 constexpr Index kFewRows = 2;  // wait for the memory, whose streams the processor foresees
 
-// Elements of a column of a block: of fp32 or fp16, or pairs of bf16.
-using Pairs = std::uint32_t;
+// What a column of a block consists of (Stored): float, F16, or
+struct RowPair {
+  std::uint32_t bits;
+};
+struct ColumnPair {
+  std::uint32_t bits;
+};
+struct ColumnQuad {
+  std::uint32_t bits;
+};
 template <class W>
-constexpr Index kColumn = std::is_same_v<W, Pairs> ? kBlockRows / 2 : kBlockRows;
+constexpr Index kColumn = std::is_same_v<W, RowPair> ? kBlockRows / 2 : kBlockRows;
+// and what of a row of x it is multiplied by: a float, or
+struct FactorPair {
+  std::uint16_t lower, upper;  // bf16
+};
+struct FactorQuad {
+  std::uint8_t bytes[4];
+};
+template <class W>
+using Factor = std::conditional_t<std::is_same_v<W, ColumnPair>, FactorPair, std::conditional_t<std::is_same_v<W, ColumnQuad>, FactorQuad, float>>;
 
 HWY_INLINE void load_column(const float* w, Vector (&v)[kVectors]) {
   unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { v[i] = hn::LoadU(Lanes(), w + i * hn::MaxLanes(Lanes())); });
@@ -53,7 +71,8 @@ HWY_INLINE void load_column(const F16* w, Vector (&v)[kVectors]) {
     v[i] = hn::PromoteTo(Lanes(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(w) + i * hn::MaxLanes(Lanes())));
   });
 }
-HWY_INLINE void load_column(const Pairs* w, Vector (&v)[kVectors]) {
+HWY_INLINE void load_column(const RowPair* row_pairs, Vector (&v)[kVectors]) {
+  const auto* const w = &row_pairs->bits;
 #if HWY_MAX_BYTES == 64
   // All pairs in both halves of the register, without a shuffle; then their lower bf16 in one half and their upper ones in the other.
   const hn::CappedTag<std::uint8_t, 64> bytes;
@@ -69,6 +88,41 @@ HWY_INLINE void load_column(const Pairs* w, Vector (&v)[kVectors]) {
 #endif
 }
 
+// x, and sum + x * w, in every lane.
+HWY_INLINE Vector broadcast(float x) { return hn::Set(Lanes(), x); }
+template <class W>
+HWY_INLINE Vector add_product(Vector sum, Vector x, Vector w) {
+  return hn::MulAdd(x, w, sum);
+}
+
+#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
+constexpr bool kHasGroups = true;  // of columns
+// Whatever they hold, sums and columns pass for vectors of floats.
+template <class W>
+  requires(std::is_same_v<W, ColumnPair> || std::is_same_v<W, ColumnQuad>)
+HWY_INLINE void load_column(const W* w, Vector (&v)[kVectors]) {
+  v[0] = hn::BitCast(Lanes(), hn::LoadU(hn::RebindToUnsigned<Lanes>(), &w->bits));
+}
+template <class F>
+  requires(std::is_same_v<F, FactorPair> || std::is_same_v<F, FactorQuad>)
+HWY_INLINE Vector broadcast(F x) {
+  return hn::BitCast(Lanes(), hn::Set(hn::RebindToUnsigned<Lanes>(), std::bit_cast<std::uint32_t>(x)));
+}
+// In assembler: Highway 1.0 does not have them, and compilers only in code that is all for processors with AVX512-BF16 and -VNNI.
+template <>
+HWY_INLINE Vector add_product<ColumnQuad>(Vector sum, Vector x, Vector w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));  // x without a sign
+  return sum;
+}
+template <>
+HWY_INLINE Vector add_product<ColumnPair>(Vector sum, Vector x, Vector w) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
+  return sum;
+}
+#else
+constexpr bool kHasGroups = false;
+#endif
+
 // With AVX-512 a tile's blocks do not fit into the L1 cache, and those of the next one would only push them out of it: into L2, as
 // __builtin_prefetch counts.
 constexpr int kFetchInto = kVectors == 1 ? 2 : 3;
@@ -79,10 +133,11 @@ struct Fetch {
   Index blocks = 0, block_bytes = 0, column_bytes = 0;
 };
 
-// A part of a product: x [rows, depth], rows x_stride apart, times `blocks` blocks of W, block_size elements apart, is added to sums.
+// A part of a product: x [rows, depth], rows x_stride apart, times `blocks` blocks of W, block_size elements apart, is added to sums. Distances
+// and depth of x are in factors.
 template <class W>
 struct Part {
-  const float* x;
+  const Factor<W>* x;
   Index x_stride, depth;
   const W* w;
   Index block_size, blocks;
@@ -94,7 +149,7 @@ struct Part {
 template <Index kRows, Index kBlocks, Index kFetch, class W>
 HWY_NOINLINE void add_tile(const Part<W>& part, const Fetch& fetch) {
   constexpr Index kLanes = hn::MaxLanes(Lanes());
-  const float* const x = part.x;
+  const Factor<W>* const x = part.x;
   const Index x_stride = part.x_stride, block_size = part.block_size;
   Vector sum[kRows][kBlocks][kVectors];
   const auto each = [&](auto body) RIVERRUN_INLINE {
@@ -114,8 +169,8 @@ HWY_NOINLINE void add_tile(const Part<W>& part, const Fetch& fetch) {
       Vector weights[kVectors];
       load_column(w + b * block_size, weights);
       unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
-        const auto factor = hn::Set(Lanes(), x[r * x_stride + k]);
-        unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i] = hn::MulAdd(factor, weights[i], sum[r][b][i]); });
+        const auto factor = broadcast(x[r * x_stride + k]);
+        unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i] = add_product<W>(sum[r][b][i], factor, weights[i]); });
       });
     });
   }
@@ -128,6 +183,9 @@ void add_rows(const Part<W>& part, const Fetch& fetch) {
   if (part.blocks == kBlocks) {
     if constexpr (kRows > kFewRows && kBlocks == kTileBlocks) {
       if (fetch.blocks == kBlocks) return add_tile<kRows, kBlocks, kBlocks>(part, fetch);
+      if constexpr (kBlocks > 2) {
+        if (fetch.blocks >= 2) return add_tile<kRows, kBlocks, 2>(part, fetch);
+      }
       if (fetch.blocks > 0) return add_tile<kRows, kBlocks, 1>(part, fetch);
     }
     add_tile<kRows, kBlocks, 0>(part, fetch);

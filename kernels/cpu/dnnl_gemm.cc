@@ -11,6 +11,7 @@
 
 #include "core/error.h"
 #include "kernels/cpu/scratch.h"
+#include "kernels/cpu/target.h"
 
 namespace riverrun::kernels::cpu {
 
@@ -154,12 +155,6 @@ class DnnlGemm final : public Gemm {
   Index scratch_bytes_;
 };
 
-bool has_isa(dnnl::cpu_isa isa) {
-  const auto have = static_cast<unsigned>(dnnl::get_effective_cpu_isa());
-  const auto need = static_cast<unsigned>(isa);
-  return (have & need) == need;  // a set of instruction sets, as bits
-}
-
 void check_runtime() {
   const auto runtime = dnnl_version()->cpu_runtime;
   RR_CHECK_INPUT(runtime == DNNL_RUNTIME_OMP || runtime == DNNL_RUNTIME_SEQ,
@@ -171,7 +166,7 @@ void check_runtime() {
 
 bool gemm_is_fast(DType type) {
   RR_CHECK(type == DType::bf16 || type == DType::i8, "no such product: ", name_of(type));
-  if (!has_isa(type == DType::i8 ? dnnl::cpu_isa::avx512_core_vnni : dnnl::cpu_isa::avx512_core_bf16)) return false;
+  if (!has_tiles()) return false;
   try {
     return describe({kReferenceRows, 64, 64, type, sum_type(type), PostOp::none},
                     dnnl::memory::desc({64, 64}, dnnl_type(type), dnnl::memory::format_tag::any))

@@ -29,8 +29,7 @@ class Gemm {
   virtual void run(const void* x, const void* w, void* y) const = 0;
 };
 
-// Whether oneDNN multiplies operands of that type, bf16 or i8, in hardware on this machine; i8 exactly: without VNNI sums may saturate in
-// 16 bits.
+// Whether oneDNN multiplies operands of that type, bf16 or i8, faster than anything of ours on this machine: by AMX.
 bool gemm_is_fast(DType type);
 
 // The product of that shape, made once per process.

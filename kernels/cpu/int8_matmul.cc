@@ -58,12 +58,13 @@ struct Integers {
   float* scales;
 };
 
-Integers quantise(const void* x, DType type, Index stride, Index rows, Index cols, ThreadPool& pool) {
+Integers quantise(const void* x, Index stride, Index rows, const Int8Matrix& w, ThreadPool& pool) {
   thread_local Buffer integers, scales;
-  const Integers out = {grown<std::uint8_t>(integers, ceil_div(rows, kPanelRows) * kPanelRows * cols), grown<float>(scales, rows)};
+  const Index cols = w.cols(), q_stride = w.x_stride();
+  const Integers out = {grown<std::uint8_t>(integers, ceil_div(rows, kPanelRows) * kPanelRows * q_stride), grown<float>(scales, rows)};
   pool.run_ranges(rows, ceil_div(kLeastQuantised, cols), [&](Index begin, Index end, int) {
-    const auto* from = static_cast<const std::byte*>(x) + begin * stride * size_of(type);
-    quantise_rows(from, type, stride, end - begin, cols, out.q + begin * cols, out.scales + begin);
+    const auto* from = static_cast<const std::byte*>(x) + begin * stride * size_of(w.type());
+    quantise_rows(from, w.type(), stride, end - begin, cols, out.q + begin * q_stride, q_stride, out.scales + begin);
   });
   return out;
 }
@@ -75,18 +76,18 @@ void int8_matmul(const Int8Matrix& w, const MatmulArgs& args, Index x_stride, Th
   for (Index begin = 0; begin < args.M; begin += slice_rows) {
     const Index rows = std::min(slice_rows, args.M - begin);
     const auto* from = static_cast<const std::byte*>(args.x) + begin * x_stride * size_of(w.type());
-    const Integers x = quantise(from, w.type(), x_stride, rows, w.cols(), pool);
+    const Integers x = quantise(from, x_stride, rows, w, pool);
     const Cut cut = choose_cut(w, rows, pool.threads());
     const Index slabs = ceil_div(w.rows(), cut.columns);
     pool.run(ceil_div(rows, cut.panel_rows) * slabs, [&](Index task, int) {
       thread_local Buffer scratch;
       const Index first = task / slabs * cut.panel_rows, column = task % slabs * cut.columns;
       const Index count = std::min(cut.panel_rows, rows - first), columns = std::min(cut.columns, w.rows() - column);
-      const Index height = w.height_of(count);
-      std::int32_t* const sums = grown<std::int32_t>(scratch, height * columns);
-      w.multiply(x.q + first * w.cols(), height, column, columns, sums);
+      const Index height = w.height_of(count), sums_stride = w.sums_stride(columns);
+      std::int32_t* const sums = grown<std::int32_t>(scratch, height * sums_stride);
+      w.multiply(x.q + first * w.x_stride(), height, column, columns, sums);
       auto* const y = static_cast<std::byte*>(args.y) + ((begin + first) * w.rows() + column) * y_size;
-      finish_tile({count, columns, sums, x.scales + first, w.scales() + column, w.offsets() + column, y, w.rows(),
+      finish_tile({count, columns, sums, sums_stride, x.scales + first, w.scales() + column, w.offsets() + column, y, w.rows(),
                    args.y_type, args.epilogue});
     });
   }

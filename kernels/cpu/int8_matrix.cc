@@ -6,6 +6,7 @@
 #include "core/buffer.h"
 #include "core/error.h"
 #include "core/thread_pool.h"
+#include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/convert.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/int8_product.h"
@@ -18,12 +19,17 @@ namespace {
 
 constexpr Index kTestRows = 64;
 
-bool by_onednn() { return multiplies_fast(DType::i8); }
+static_assert(kInt8Block == kBlockRows);
+constexpr Index round_up(Index size, Index unit) { return ceil_div(size, unit) * unit; }
 
-PackedLayout layout_of(Index rows, Index cols) {
-  PackedLayout layout = {ceil_div(rows, kInt8Block) * int8_block_bytes(cols), kInt8Block, int8_block_bytes(cols), "blocks of pairs"};
-  if (by_onednn()) layout = packed_layout(rows, cols, DType::i8);
-  layout.bytes = ceil_div(layout.bytes, Index{sizeof(float)}) * Index{sizeof(float)};  // what follows is aligned
+// Columns of W that lie side by side, for each row of a block.
+Index group_of(Int8Way way) { return way == Int8Way::quads ? 4 : 2; }
+
+PackedLayout layout_of(Index rows, Index cols, Int8Way way) {
+  const Index block = kInt8Block * round_up(cols, group_of(way));
+  PackedLayout layout = {ceil_div(rows, kInt8Block) * block, kInt8Block, block, way == Int8Way::quads ? "blocks of fours" : "blocks of pairs"};
+  if (way == Int8Way::onednn) layout = packed_layout(rows, cols, DType::i8);
+  layout.bytes = round_up(layout.bytes, Index{sizeof(float)});  // what follows is aligned
   return layout;
 }
 
@@ -33,13 +39,13 @@ WeightMemory memory_for(const MatrixSource& source, const PackedLayout& layout) 
                               concat("cpu int8 ", source.rows, " x ", source.cols, " in layout ", layout.blocking));
 }
 
-// W [count, cols], dense, to whole blocks of the layout of int8_product.
-void pack_blocks(const std::int8_t* w, Index count, Index cols, std::byte* packed) {
+// W [count, cols], dense, to whole blocks of groups of columns.
+void pack_blocks(const std::int8_t* w, Index count, Index cols, Index group, std::byte* packed) {
   auto* to = reinterpret_cast<std::int8_t*>(packed);
   for (Index first = 0; first < count; first += kInt8Block) {
-    for (Index k = 0; k < cols; k += 2) {
+    for (Index k = 0; k < cols; k += group) {
       for (Index n = first; n < first + kInt8Block; ++n) {
-        for (const Index at : {k, k + 1}) *to++ = n < count && at < cols ? w[n * cols + at] : std::int8_t{0};
+        for (Index at = k; at < k + group; ++at) *to++ = n < count && at < cols ? w[n * cols + at] : std::int8_t{0};
       }
     }
   }
@@ -47,20 +53,26 @@ void pack_blocks(const std::int8_t* w, Index count, Index cols, std::byte* packe
 
 }  // namespace
 
-Int8Matrix::Int8Matrix(const MatrixSource& source, DType operand, ThreadPool& pool)
+Int8Way best_int8_way() {
+  static const bool kTiles = gemm_is_fast(DType::i8);
+  return kTiles ? Int8Way::onednn : multiplies_int8_quads() ? Int8Way::quads : Int8Way::pairs;
+}
+
+Int8Matrix::Int8Matrix(const MatrixSource& source, DType operand, Int8Way way, ThreadPool& pool)
     : rows_(source.rows),
       cols_(source.cols),
       type_(operand),
-      layout_(layout_of(rows_, cols_)),
+      way_(way),
+      layout_(layout_of(rows_, cols_, way)),
       data_(memory_for(source, layout_)) {
   if (!source.storage->filled()) pack(source, pool);
-  if (by_onednn()) check_sums();
+  if (way_ == Int8Way::onednn) check_sums();
 }
 
 void Int8Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
   auto* const scales = reinterpret_cast<float*>(data_.data() + layout_.bytes);
   auto* const offsets = reinterpret_cast<std::int32_t*>(scales + rows_);
-  constexpr Index kColumns = 256;  // of a strip, as in CpuMatrix
+  constexpr Index kColumns = 256;  // of a strip, as in DnnlMatrix
   const Index width = packed_apart(layout_, rows_, kColumns);
   pool.run(ceil_div(rows_, width), [&](Index strip, int) {
     const Index first = strip * width, count = std::min(width, rows_ - first);
@@ -71,10 +83,10 @@ void Int8Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
       scales[first + n] =
           quantise_weights(floats.data() + n * cols_, cols_, integers.data() + n * cols_, &offsets[first + n]);
     }
-    if (by_onednn()) {
+    if (way_ == Int8Way::onednn) {
       pack_slab(integers.data(), cols_, 1, {first, count, cols_, DType::i8}, layout_, data_.data());
     } else {
-      pack_blocks(integers.data(), count, cols_, data_.data() + first / kInt8Block * layout_.granule_bytes);
+      pack_blocks(integers.data(), count, cols_, group_of(way_), data_.data() + first / kInt8Block * layout_.granule_bytes);
     }
   });
 }
@@ -95,12 +107,16 @@ void Int8Matrix::check_sums() const {
 }
 
 Index Int8Matrix::height_of(Index rows) const {
-  if (!by_onednn()) return rows;
+  if (way_ != Int8Way::onednn) return rows;
   return rows < 16 ? static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(rows))) : ceil_div(rows, 16) * 16;
 }
 
+Index Int8Matrix::x_stride() const { return way_ == Int8Way::quads ? round_up(cols_, 4) : cols_; }
+Index Int8Matrix::sums_stride(Index columns) const { return way_ == Int8Way::quads ? round_up(columns, kBlockRows) : columns; }
+
 void Int8Matrix::multiply(const std::uint8_t* x, Index height, Index column, Index columns, std::int32_t* sums) const {
-  if (by_onednn()) return find_gemm({height, columns, cols_, DType::i8, DType::i32, PostOp::none}).run(x, slab(column), sums);
+  if (way_ == Int8Way::onednn) return find_gemm({height, columns, cols_, DType::i8, DType::i32, PostOp::none}).run(x, slab(column), sums);
+  if (way_ == Int8Way::quads) return multiply_int8_quads(x, height, ceil_div(cols_, 4), slab(column), ceil_div(columns, kBlockRows), sums);
   int8_product(x, height, cols_, reinterpret_cast<const std::int8_t*>(slab(column)), columns, sums);
 }
 
@@ -108,7 +124,7 @@ std::unique_ptr<PackedMatrix> pack_int8(const MatrixSource& source, DType operan
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
   RR_CHECK_INPUT(source.cols <= kMostInt8Cols, "a matrix of ", source.cols, " columns is too wide for int8 weights");
   RR_CHECK_INPUT(multiplies(operand), "this CPU cannot multiply ", name_of(operand), " matrices; use --precision fp32");
-  return std::make_unique<Int8Matrix>(source, operand, *stream.pool);
+  return std::make_unique<Int8Matrix>(source, operand, best_int8_way(), *stream.pool);
 }
 
 }  // namespace riverrun::kernels::cpu

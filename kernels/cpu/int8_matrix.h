@@ -7,9 +7,14 @@
 
 namespace riverrun::kernels::cpu {
 
+// What multiplies the integers, and how the weights lie for it: oneDNN with AMX; AVX512-VNNI in blocks of four columns at once (block_matrix.h);
+// elsewhere int8_product.h.
+enum class Int8Way { onednn, quads, pairs };
+Int8Way best_int8_way();
+
 class Int8Matrix final : public PackedMatrix {
  public:
-  Int8Matrix(const MatrixSource& source, DType operand, ThreadPool& pool);
+  Int8Matrix(const MatrixSource& source, DType operand, Int8Way way, ThreadPool& pool);
 
   Index rows() const override { return rows_; }
   Index cols() const override { return cols_; }
@@ -22,8 +27,11 @@ class Int8Matrix final : public PackedMatrix {
   // The height that `rows` rows are multiplied as, so that few primitives serve every height; no more than the next
   // multiple of 16.
   Index height_of(Index rows) const;
+  // Bytes from a row of x to the next, of which those beyond cols() may be anything; and sums of a row of so many columns, likewise.
+  Index x_stride() const;
+  Index sums_stride(Index columns) const;
 
-  // sums [height, columns] = x [height, cols] times columns [column, column + columns) of the weights.
+  // sums [height, columns] = x [height, cols] times columns [column, column + columns) of the weights; columns begin at multiples of the granule.
   void multiply(const std::uint8_t* x, Index height, Index column, Index columns, std::int32_t* sums) const;
 
   const float* scales() const { return reinterpret_cast<const float*>(data_.data() + layout_.bytes); }   // [rows]
@@ -38,6 +46,7 @@ class Int8Matrix final : public PackedMatrix {
 
   Index rows_, cols_;
   DType type_;
+  Int8Way way_;
   PackedLayout layout_;
   WeightMemory data_;  // the weights as layout_ says, scales, offsets
 };

@@ -1,4 +1,4 @@
-// Exact int8 products without an instruction for them: every machine that oneDNN has no such product for.
+// Exact int8 products without an instruction for them.
 //
 // Integers are multiplied as pairs of 16 bits, which no product of two of them leaves, and added in 32.
 #pragma once

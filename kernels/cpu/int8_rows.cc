@@ -40,13 +40,12 @@ HWY_INLINE void write_integers(D d, const From* x, Index size, float inverse, in
   }
 }
 
-void quantise_some_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q,
-                        float* scales) {
+void quantise_some_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, Index q_stride, float* scales) {
   with_lanes(size, [&](auto d) {
     with_operand_type(x, type, [&](const auto* from) {
       for (Index m = 0; m < rows; ++m) {
         const Int8Scale row = int8_scale(largest_magnitude(d, from + m * stride, size));
-        write_integers(d, from + m * stride, size, row.inverse, kInt8Offset, q + m * size);
+        write_integers(d, from + m * stride, size, row.inverse, kInt8Offset, q + m * q_stride);
         scales[m] = row.scale;
       }
     });
@@ -66,7 +65,7 @@ float quantise_weight_row(const float* w, Index size, std::int8_t* q) {
 template <class D>
 HWY_INLINE hn::Vec<D> product(D d, const Int8Tile& tile, hn::Vec<D> x_scale, Index row, Index column) {
   const hn::Rebind<std::int32_t, D> di;
-  const auto sum = hn::Sub(hn::LoadU(di, tile.sums + row * tile.columns + column), hn::LoadU(di, tile.offsets + column));
+  const auto sum = hn::Sub(hn::LoadU(di, tile.sums + row * tile.sums_stride + column), hn::LoadU(di, tile.offsets + column));
   return hn::Mul(hn::ConvertTo(d, sum), hn::Mul(x_scale, hn::LoadU(d, tile.w_scales + column)));
 }
 
@@ -109,8 +108,8 @@ HWY_EXPORT(quantise_weight_row);
 HWY_EXPORT(finish);
 }  // namespace
 
-void quantise_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, float* scales) {
-  HWY_DYNAMIC_DISPATCH(quantise_some_rows)(x, type, stride, rows, size, q, scales);
+void quantise_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, Index q_stride, float* scales) {
+  HWY_DYNAMIC_DISPATCH(quantise_some_rows)(x, type, stride, rows, size, q, q_stride, scales);
 }
 
 float quantise_weights(const float* w, Index size, std::int8_t* q, std::int32_t* offset) {

@@ -11,8 +11,8 @@ namespace riverrun::kernels::cpu {
 
 inline constexpr int kInt8Offset = 128;
 
-// Rows of x (f32 or bf16), `stride` elements apart, to rows of `size` bytes and their scales.
-void quantise_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, float* scales);
+// Rows of x (f32 or bf16), `stride` elements apart, to rows of `size` bytes, q_stride apart, and their scales.
+void quantise_rows(const void* x, DType type, Index stride, Index rows, Index size, std::uint8_t* q, Index q_stride, float* scales);
 
 // One row of weights, returning its scale; 128 times the sum of its integers goes to `offset`.
 float quantise_weights(const float* w, Index size, std::int8_t* q, std::int32_t* offset);
@@ -21,6 +21,7 @@ float quantise_weights(const float* w, Index size, std::int8_t* q, std::int32_t*
 struct Int8Tile {
   Index rows, columns;
   const std::int32_t* sums;     // [rows, columns]
+  Index sums_stride;
   const float* x_scales;        // [rows]
   const float* w_scales;        // [columns]
   const std::int32_t* offsets;  // [columns]

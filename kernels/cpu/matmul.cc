@@ -7,7 +7,7 @@
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/cut.h"
 #include "kernels/cpu/int8_matrix.h"
-#include "kernels/cpu/packed_matrix.h"
+#include "kernels/cpu/dnnl_matrix.h"
 #include "kernels/cpu/row_identity.h"
 #include "kernels/cpu/table.h"
 
@@ -25,7 +25,7 @@ struct Cut {
   Index columns;  // per slab
 };
 
-Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
+Cut choose_cut(const DnnlMatrix& w, const MatmulArgs& args, int threads) {
   const Index panels = ceil_div(args.M, kPanelRows);
   Index most_columns = w.rows();
   if (w.fixed_panels()) return {panels, most_columns};
@@ -45,7 +45,7 @@ Cut choose_cut(const CpuMatrix& w, const MatmulArgs& args, int threads) {
 // The product by oneDNN, cut into tasks.
 class PanelProduct {
  public:
-  PanelProduct(const CpuMatrix& w, const MatmulArgs& args, Index x_stride, int threads)
+  PanelProduct(const DnnlMatrix& w, const MatmulArgs& args, Index x_stride, int threads)
       : w_(w), args_(args), x_stride_(x_stride), cut_(choose_cut(w, args, threads)) {}
   Index tasks() const { return cut_.panels * ceil_div(w_.rows(), cut_.columns); }
 
@@ -59,7 +59,7 @@ class PanelProduct {
   }
 
  private:
-  const CpuMatrix& w_;
+  const DnnlMatrix& w_;
   const MatmulArgs& args_;
   Index x_stride_;
   Cut cut_;
@@ -80,7 +80,7 @@ using Product = std::variant<PanelProduct, BlockProduct>;
 
 Product make_product(const MatmulArgs& args, int threads) {
   if (const auto* blocks = dynamic_cast<const BlockMatrix*>(args.w)) return BlockProduct(*blocks, args, stride_of(args), threads);
-  const auto* w = dynamic_cast<const CpuMatrix*>(args.w);
+  const auto* w = dynamic_cast<const DnnlMatrix*>(args.w);
   RR_CHECK(w != nullptr, "a matrix packed by another backend");
   return PanelProduct(*w, args, stride_of(args), threads);
 }
@@ -96,23 +96,26 @@ void run_task(std::span<const Product> products, Index task) {
   }
 }
 
+bool onednn_is_faster() {
+  static const bool kTiles = gemm_is_fast(DType::bf16);
+  return kTiles;
+}
+
 }  // namespace
 
 bool multiplies(DType operand) { return operand == DType::f32 || operand == DType::bf16 || operand == DType::i8; }
 
 bool multiplies_fast(DType operand) {
-  static const bool kBf16 = gemm_is_fast(DType::bf16), kInt8 = gemm_is_fast(DType::i8);
-  return (operand == DType::bf16 && kBf16) || (operand == DType::i8 && kInt8);
+  if (operand == DType::i8) return best_int8_way() != Int8Way::pairs;
+  return operand == DType::bf16 && (onednn_is_faster() || multiplies_bf16_pairs());
 }
 
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream) {
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
   RR_CHECK_INPUT(operand != DType::i8 && multiplies(operand), "this CPU cannot multiply ", name_of(operand),
                  " matrices; use --precision bf16 or fp32");
-  if (!multiplies_fast(DType::bf16)) return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
-  auto packed = std::make_unique<CpuMatrix>(source, operand, *stream.pool);
-  check_row_identity(*packed, *stream.pool);
-  return packed;
+  if (operand == DType::bf16 && onednn_is_faster()) return pack_for_onednn(source, operand, *stream.pool);
+  return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
 }
 
 void matmul(std::span<const MatmulArgs> products, Stream stream) {

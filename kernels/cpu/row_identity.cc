@@ -33,7 +33,7 @@ struct Cut {
 
 class Trial {
  public:
-  explicit Trial(const CpuMatrix& w) : w_(w), x_(kPanelRows * row_bytes()), expected_(kPanelRows * w.rows()) {
+  explicit Trial(const DnnlMatrix& w) : w_(w), x_(kPanelRows * row_bytes()), expected_(kPanelRows * w.rows()) {
     fill(x_.data(), w.type(), kPanelRows * w.cols());
     run(x_, {0, kPanelRows, w.rows()}, expected_.data());
   }
@@ -82,7 +82,7 @@ class Trial {
     }
   }
 
-  const CpuMatrix& w_;
+  const DnnlMatrix& w_;
   Buffer x_;
   Array<float> expected_;
 };
@@ -91,7 +91,7 @@ class Trial {
 constexpr Index kLargeMatrix = 1 << 24;
 
 // Every height that run_panel uses, at places that no smaller block of rows divides evenly; and slabs.
-std::vector<Cut> cuts_of(const CpuMatrix& w) {
+std::vector<Cut> cuts_of(const DnnlMatrix& w) {
   const bool large = w.rows() * w.cols() > kLargeMatrix;
   const Index all = w.rows();
   std::vector<Cut> cuts = {{63, 1, all}, {17, 16, all}};
@@ -105,7 +105,7 @@ std::vector<Cut> cuts_of(const CpuMatrix& w) {
   return cuts;
 }
 
-bool same_in_all_shapes(const CpuMatrix& w, const Trial& trial, ThreadPool& pool) {
+bool same_in_all_shapes(const DnnlMatrix& w, const Trial& trial, ThreadPool& pool) {
   const auto cuts = cuts_of(w);
   std::atomic<bool> same = true;
   pool.run(static_cast<Index>(cuts.size()), [&](Index i, int) {
@@ -121,7 +121,7 @@ std::atomic<bool>& seen_to_differ(DType type) {
   return kSeen[type == DType::f32 ? 0 : 1];
 }
 
-bool panels_must_be_fixed(const CpuMatrix& w, const Trial& trial, ThreadPool& pool) {
+bool panels_must_be_fixed(const DnnlMatrix& w, const Trial& trial, ThreadPool& pool) {
   if (seen_to_differ(w.type())) return true;
   if (same_in_all_shapes(w, trial, pool)) return false;
   seen_to_differ(w.type()) = true;
@@ -134,7 +134,7 @@ bool panels_must_be_fixed(const CpuMatrix& w, const Trial& trial, ThreadPool& po
 
 }  // namespace
 
-void check_row_identity(CpuMatrix& w, ThreadPool& pool) {
+void check_row_identity(DnnlMatrix& w, ThreadPool& pool) {
   using Key = std::tuple<Index, Index, DType>;
   static std::mutex mutex;
   static std::map<Key, bool> verdicts;
@@ -154,6 +154,12 @@ void check_row_identity(CpuMatrix& w, ThreadPool& pool) {
              "or another oneDNN");
   }
   if (trial.telling()) verdicts[key] = fix;
+}
+
+std::unique_ptr<DnnlMatrix> pack_for_onednn(const MatrixSource& source, DType operand, ThreadPool& pool) {
+  auto packed = std::make_unique<DnnlMatrix>(source, operand, pool);
+  check_row_identity(*packed, pool);
+  return packed;
 }
 
 }  // namespace riverrun::kernels::cpu

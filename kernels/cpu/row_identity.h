@@ -1,13 +1,18 @@
 // The start-up test of the identity contract of kernels/matmul.h.
 #pragma once
 
-#include "kernels/cpu/packed_matrix.h"
+#include <memory>
+
+#include "kernels/cpu/dnnl_matrix.h"
 
 namespace riverrun::kernels::cpu {
 
 // Multiplies a few rows in panels of several heights, places and column slabs and compares bits. Where they
 // differ, fixes w's panels, and those of every later matrix of its type, with one warning per run; throws
 // Error when even that does not help. A shape is tested once per process, on all threads of `pool`.
-void check_row_identity(CpuMatrix& w, ThreadPool& pool);
+void check_row_identity(DnnlMatrix& w, ThreadPool& pool);
+
+// The matrix for oneDNN, checked.
+std::unique_ptr<DnnlMatrix> pack_for_onednn(const MatrixSource& source, DType operand, ThreadPool& pool);
 
 }  // namespace riverrun::kernels::cpu

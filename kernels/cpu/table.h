@@ -1,5 +1,5 @@
-// The CPU backend: oneDNN for matrix products where there is AVX512-BF16, Google Highway for everything else. The best instruction set
-// of the machine is picked at run time.
+// The CPU backend, by Google Highway; oneDNN multiplies matrices where there is AMX. The best instruction set of the machine is picked at run
+// time.
 #pragma once
 
 #include "kernels/table.h"

@@ -1,11 +1,10 @@
-"""Protects: RIVERRUN_CPU_TARGET=avx2 computes the same model without newer instructions, with the same identity contract."""
+"""Protects: RIVERRUN_CPU_TARGET computes the same model without newer instructions, with the same identity contract."""
 
 import unittest
 
 import numpy
 from support import JobTest, make_model, make_tokens, read_output, run
 
-AVX2 = {"RIVERRUN_CPU_TARGET": "avx2"}
 
 
 def has(flag):
@@ -14,29 +13,42 @@ def has(flag):
 
 
 class CpuTargetTest(JobTest):
-    def embed(self, name, *options, environment=None):
+    def embed(self, name, precision, *options, target=None):
         output = self.folder / name
-        done = run("embed", "--precision", "fp32", "--model", self.model, "--input", self.source, "--output", output,
-                   *options, environment=environment)
+        done = run("embed", "--precision", precision, "--model", self.model, "--input", self.source, "--output", output,
+                   *options, environment={"RIVERRUN_CPU_TARGET": target} if target else None)
         self.assertEqual(done.code, 0, done.err)
         return read_output(output)[1]["embeddings"]
 
-    @unittest.skipUnless(has("avx2"), "this machine has no AVX2")
-    def test_the_same_model_and_the_same_bytes(self):
+    def compare(self, target, precision, tolerance, newer):
         self.model = make_model(self.folder / "model.safetensors", layers=2, channels=128)
         self.source = self.documents([make_tokens(count, seed=count) for count in (200, 3)])
-        best = self.embed("best.h5")
-        one = self.embed("one.h5", "--threads", 1, environment=AVX2)
-        three = self.embed("three.h5", "--transport", "threads", "--ranks", 3, "--threads", 2, environment=AVX2)
+        best = self.embed("best.h5", precision)
+        one = self.embed("one.h5", precision, "--threads", 1, target=target)
+        three = self.embed("three.h5", precision, "--transport", "threads", "--ranks", 3, "--threads", 2, target=target)
         self.assertEqual(one.tobytes(), three.tobytes())
-        numpy.testing.assert_allclose(one, best, rtol=0, atol=1e-4 * numpy.abs(best).max())
-        if has("avx512f"):
+        numpy.testing.assert_allclose(one, best, rtol=0, atol=tolerance * numpy.abs(best).max())
+        if has(newer):
             self.assertNotEqual(one.tobytes(), best.tobytes(), "both took the same instructions")
+
+    @unittest.skipUnless(has("avx2"), "this machine has no AVX2")
+    def test_avx2_has_the_same_model_and_the_same_bytes(self):
+        self.compare("avx2", "fp32", 1e-4, newer="avx512f")
+
+    @unittest.skipUnless(has("avx512bw"), "this machine has no AVX-512")
+    def test_avx512_has_the_same_model_and_the_same_bytes(self):
+        self.compare("avx512", "bf16", 2e-2, newer="avx512_bf16")
+
+    @unittest.skipIf(has("avx512f"), "this machine has AVX-512")
+    def test_refuses_a_target_that_is_not_there(self):
+        done = run("bench", "decode", "--batches", 1, environment={"RIVERRUN_CPU_TARGET": "avx512"})
+        self.assertEqual(done.code, 2)
+        self.assertIn("this machine does not have", done.err)
 
     def test_refuses_another_target(self):
         done = run("bench", "decode", "--batches", 1, environment={"RIVERRUN_CPU_TARGET": "sse9"})
         self.assertEqual(done.code, 2)
-        self.assertIn("can only be avx2", done.err)
+        self.assertIn("can only be avx2 or avx512", done.err)
 
 
 if __name__ == "__main__":

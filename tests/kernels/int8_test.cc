@@ -1,6 +1,11 @@
 // Products with 8-bit weights: the integers, sums and scales of kernels/matmul.h to the last bit, on every backend.
 #include "kernels/int8.h"
 #include "support.h"
+#if RIVERRUN_WITH_CPU_KERNELS
+#include "kernels/cpu/block_matrix.h"
+#include "kernels/cpu/int8_matrix.h"
+#include "kernels/cpu/target.h"
+#endif
 
 namespace riverrun::kernels {
 namespace {
@@ -162,6 +167,29 @@ TEST_P(Int8Test, LargestSumsAreExact) {
     }
   }
 }
+
+#if RIVERRUN_WITH_CPU_KERNELS
+// The CPU backend takes the way that is fastest on its machine; all that there are have the same bits.
+TEST(Int8Ways, HaveTheSameBits) {
+  const auto& table = find_backend("cpu");
+  Threads pool(3);
+  std::vector<cpu::Int8Way> ways = {cpu::Int8Way::pairs};
+  if (cpu::multiplies_int8_quads()) ways.push_back(cpu::Int8Way::quads);
+  if (cpu::has_int8_quads()) ways.push_back(cpu::Int8Way::onednn);
+  for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {96, 64}, {530, 67}, {1100, 33}, {40, 4500}}) {
+    for (const Index M : {1, 2, 3, 7, 40, 64, 130}) {
+      const Problem problem(M, N, K, DType::f32);
+      const auto expected = problem.by_hand();
+      for (const auto way : ways) {
+        const cpu::Int8Matrix packed({problem.w.data(), DType::f32, N, K, K, 1}, DType::f32, way, pool.pool);
+        Output y(M * N, DType::f32);
+        multiply(table, {M, problem.x.data(), &packed, y.data(), DType::f32, Epilogue::none}, pool);
+        EXPECT_TRUE(same_bits(y.values(), expected)) << M << " rows, " << N << " x " << K << ", way " << static_cast<int>(way);
+      }
+    }
+  }
+}
+#endif
 
 TEST_P(Int8Test, RefusesSumsThatDoNotFit) {
   Threads pool(1);

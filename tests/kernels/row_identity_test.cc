@@ -6,7 +6,8 @@
 #include <thread>
 
 #include "kernels/cpu/block_matrix.h"
-#include "kernels/cpu/packed_matrix.h"
+#include "kernels/cpu/row_identity.h"
+#include "kernels/cpu/target.h"
 
 namespace riverrun::kernels {
 namespace {
@@ -18,11 +19,14 @@ struct Shape {
 };
 void PrintTo(const Shape& shape, std::ostream* out) { *out << shape.N << "x" << shape.K; }
 
-class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType>> {
+// Ours, and oneDNN's, which the backend takes on some machines only.
+enum class Library { own, onednn };
+
+class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType, Library>> {
  protected:
   RowIdentityTest() : table_(find_backend("cpu")) {
-    const auto [shape, type] = GetParam();
-    N_ = shape.N, K_ = shape.K, type_ = type;
+    const auto [shape, type, library] = GetParam();
+    N_ = shape.N, K_ = shape.K, type_ = type, library_ = library;
     Random random(17);
     w_ = random.normals(N_ * K_);
     const auto values = random.normals(kMostRows * K_);
@@ -30,9 +34,11 @@ class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType>> 
     for (Index i = 0; i < kMostRows * K_; ++i) store_float(x_.data(), type, i, values[i]);
   }
 
-  bool unsupported() const { return !table_.multiplies(type_); }
+  bool unsupported() const { return library_ == Library::onednn && type_ == DType::bf16 && !cpu::has_bf16_pairs(); }
   std::unique_ptr<PackedMatrix> pack(Stream stream) const {
-    return table_.pack_matrix({w_.data(), DType::f32, N_, K_, K_, 1}, type_, stream);
+    const MatrixSource source = {w_.data(), DType::f32, N_, K_, K_, 1};
+    if (library_ == Library::onednn) return cpu::pack_for_onednn(source, type_, *stream.pool);
+    return std::make_unique<cpu::BlockMatrix>(source, type_, *stream.pool);
   }
   // Rows [first, first + M) of x times W.
   std::vector<float> product(const PackedMatrix& w, Index first, Index M, Epilogue epilogue,
@@ -49,6 +55,7 @@ class RowIdentityTest : public testing::TestWithParam<std::tuple<Shape, DType>> 
   const KernelTable& table_;
   Index N_, K_;
   DType type_;
+  Library library_;
   std::vector<float> w_;
   Buffer x_;
 };
@@ -106,14 +113,12 @@ TEST_P(RowIdentityTest, SeveralThreadsMayUseOneMatrixAtOnce) {
 
 // The way out for machines where oneDNN breaks the contract: constant panels, padded. Forced here, it must
 // compute the same products, and keep the contract by itself.
-TEST_P(RowIdentityTest, FixedPanelsKeepTheContractToo) {
+class FixedPanelsTest : public RowIdentityTest {};
+TEST_P(FixedPanelsTest, KeepTheContractToo) {
   if (unsupported()) GTEST_SKIP() << "no " << name_of(type_) << " products on this machine";
-  if (N_ * K_ > 1000000) GTEST_SKIP() << "small shapes prove it as well";
   Threads one(1), three(3);
   auto free = pack(one), fixed = pack(one);
-  auto* const of_onednn = dynamic_cast<cpu::CpuMatrix*>(fixed.get());
-  if (of_onednn == nullptr) GTEST_SKIP() << "oneDNN does not multiply " << name_of(type_) << " here";
-  of_onednn->fix_panels();
+  dynamic_cast<cpu::DnnlMatrix&>(*fixed).fix_panels();
   const auto expected = product(*free, 0, 150, Epilogue::none, one),
              whole = product(*fixed, 0, 150, Epilogue::none, one);
   const double bound =
@@ -124,19 +129,20 @@ TEST_P(RowIdentityTest, FixedPanelsKeepTheContractToo) {
   }
 }
 
-// Without bf16 products weights keep the size they have in the checkpoint, but for what fills up the last block.
+// Weights keep the size they have in the checkpoint, but for what fills up the last block.
 TEST(BlockMatrixTest, KeepsWeightsOf16BitsInHalfTheMemory) {
   const auto& table = find_backend("cpu");
   Threads two(2);
   const std::vector<float> wide(100 * 70, 0.5f);
   const std::vector<std::uint16_t> narrow(100 * 70, float_to_bf16(0.5f));
-  const auto of_wide = table.pack_matrix({wide.data(), DType::f32, 100, 70, 70, 1}, DType::f32, two);
-  const auto of_narrow = table.pack_matrix({narrow.data(), DType::bf16, 100, 70, 70, 1}, DType::f32, two);
-  if (dynamic_cast<cpu::BlockMatrix*>(of_wide.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
-  EXPECT_EQ(of_wide->bytes(), 112 * 70 * 4);
-  EXPECT_EQ(of_narrow->bytes(), 112 * 70 * 2);
-  const auto of_f16 = table.pack_matrix({narrow.data(), DType::f16, 100, 70, 70, 1}, DType::f32, two);
-  EXPECT_EQ(of_f16->bytes(), 112 * 70 * 2);
+  const auto bytes = [&](const void* data, DType type, DType operand) {
+    return table.pack_matrix({data, type, 100, 70, 70, 1}, operand, two)->bytes();
+  };
+  EXPECT_EQ(bytes(wide.data(), DType::f32, DType::f32), 112 * 70 * 4);
+  EXPECT_EQ(bytes(narrow.data(), DType::bf16, DType::f32), 112 * 70 * 2);
+  EXPECT_EQ(bytes(narrow.data(), DType::f16, DType::f32), 112 * 70 * 2);
+  const cpu::BlockMatrix of_bf16({wide.data(), DType::f32, 100, 70, 70, 1}, DType::bf16, two.pool);
+  EXPECT_EQ(of_bf16.bytes(), 112 * 70 * 2);
 }
 
 // Whatever tile an element falls into, and so on every machine with fused multiply-adds.
@@ -146,7 +152,7 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
 #endif
   const auto& table = find_backend("cpu");
   Threads one(1), two(2);
-  constexpr Index N = 150, K = 1100, kRows = 97;  // more columns than are multiplied at once, blocks for tiles of any width
+  constexpr Index N = 150, K = 2101, kRows = 97;  // more columns than are multiplied at once, blocks for tiles of any width
   Random random(1);
   const auto x = random.normals(kRows * K), w = random.normals(N * K);
   Output narrow_x(x, DType::bf16), narrow_w(w, DType::bf16), half_w(w, DType::f16);
@@ -161,16 +167,20 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
                         Case{x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::f32, &x, &of_narrow_w},
                         Case{x.data(), {half_w.data(), DType::f16, N, K, K, 1}, DType::f32, &x, &of_half_w},
                         Case{narrow_x.data(), {narrow_w.data(), DType::bf16, N, K, K, 1}, DType::bf16, &of_narrow_x, &of_narrow_w}}) {
-    const auto packed = table.pack_matrix(c.w, c.operand, two);
-    if (dynamic_cast<cpu::BlockMatrix*>(packed.get()) == nullptr) GTEST_SKIP() << "oneDNN multiplies here";
+    const cpu::BlockMatrix packed(c.w, c.operand, two.pool);
+    const bool pairs = packed.stored() == cpu::Stored::column_pairs;
     std::vector<float> expected(kRows * N);
     for (Index i = 0; i < kRows * N; ++i) {
-      for (Index k = 0; k < K; ++k) expected[i] = std::fma((*c.x_values)[i / N * K + k], (*c.w_values)[i % N * K + k], expected[i]);
+      // Processors that multiply pairs of bf16 add the product of the second first. It is exact in fp32.
+      for (Index at = 0; at < (pairs ? K + 1 : K); ++at) {
+        const Index k = pairs ? at ^ 1 : at;
+        if (k < K) expected[i] = std::fma((*c.x_values)[i / N * K + k], (*c.w_values)[i % N * K + k], expected[i]);
+      }
     }
     for (const Index M : {1, 2, 3, 4, 5, 6, 7, 13, 17, 18, 19, 31, 96, 97}) {
       for (Threads* threads : {&one, &two}) {
         Output y(M * N, DType::f32);
-        multiply(table, {M, c.x, packed.get(), y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, *threads);
+        multiply(table, {M, c.x, &packed, y.data(), DType::f32, Epilogue::none, 0, Phase::prefill}, *threads);
         EXPECT_TRUE(same_bits(y.values(), {expected.begin(), expected.begin() + M * N}))
             << M << " rows, " << name_of(c.w.type) << " weights, " << name_of(c.operand) << " operands, " << threads->pool.threads() << " threads";
       }
@@ -180,18 +190,14 @@ TEST(BlockMatrixTest, SumsOverTheColumnsInOrder) {
 
 // A machine that breaks the contract breaks it in most shapes: one line says so, whatever the number of matrices.
 TEST(RowIdentityWarning, ComesOnceAndFixesEveryLaterMatrixOfItsType) {
-  const auto& table = find_backend("cpu");
-  if (!table.multiplies(DType::bf16)) GTEST_SKIP() << "no bf16 products on this machine";
   Threads two(2);
   const std::vector<float> w(448 * 96, 0.3f);
   testing::internal::CaptureStderr();
   std::vector<bool> fixed;
   for (const Index N : {448, 352, 288, 416}) {
-    const auto packed = table.pack_matrix({w.data(), DType::f32, N, 96, 96, 1}, DType::bf16, two);
-    if (const auto* of_onednn = dynamic_cast<cpu::CpuMatrix*>(packed.get())) fixed.push_back(of_onednn->fixed_panels());
+    fixed.push_back(cpu::pack_for_onednn({w.data(), DType::f32, N, 96, 96, 1}, DType::f32, two.pool)->fixed_panels());
   }
   const std::string log = testing::internal::GetCapturedStderr();
-  if (fixed.empty()) GTEST_SKIP() << "oneDNN does not multiply bf16 here";
   const auto first = log.find("oneDNN rounds");
   if (first != std::string::npos) {
     EXPECT_EQ(log.find("oneDNN rounds", first + 1), std::string::npos) << log;
@@ -199,6 +205,10 @@ TEST(RowIdentityWarning, ComesOnceAndFixesEveryLaterMatrixOfItsType) {
   EXPECT_TRUE(std::is_sorted(fixed.begin(), fixed.end()));
 }
 
+const auto shape_name = [](const testing::TestParamInfo<RowIdentityTest::ParamType>& test) {
+  const auto& [shape, type, library] = test.param;
+  return concat(shape.N, "x", shape.K, "_", name_of(type), library == Library::onednn ? "_onednn" : "");
+};
 INSTANTIATE_TEST_SUITE_P(
     Shapes, RowIdentityTest,
     testing::Combine(testing::Values(Shape{32, 32}, Shape{64, 768}, Shape{768, 64}, Shape{96, 768},
@@ -206,11 +216,13 @@ INSTANTIATE_TEST_SUITE_P(
                                      Shape{1000, 96}, Shape{128, 1000}, Shape{1000, 1000}, Shape{67, 33},
                                      Shape{1, 7}, Shape{31, 1}, Shape{768, 768}, Shape{3072, 768},
                                      Shape{768, 3072}, Shape{65536, 64}),
-                     testing::Values(DType::f32, DType::bf16)),
-    [](const auto& test) {
-      const auto shape = std::get<0>(test.param);
-      return concat(shape.N, "x", shape.K, "_", name_of(std::get<1>(test.param)));
-    });
+                     testing::Values(DType::f32, DType::bf16), testing::Values(Library::own)),
+    shape_name);
+const auto of_onednn = testing::Combine(testing::Values(Shape{64, 768}, Shape{768, 96}, Shape{192, 192}, Shape{1000, 96}, Shape{67, 33},
+                                                        Shape{1, 7}, Shape{31, 1}),
+                                        testing::Values(DType::f32, DType::bf16), testing::Values(Library::onednn));
+INSTANTIATE_TEST_SUITE_P(OfOneDnn, RowIdentityTest, of_onednn, shape_name);
+INSTANTIATE_TEST_SUITE_P(OfOneDnn, FixedPanelsTest, of_onednn, shape_name);
 
 }  // namespace
 }  // namespace riverrun::kernels

@@ -1,4 +1,4 @@
-// CpuMatrix: weights in oneDNN's layout; and one task of a product with them.
+// DnnlMatrix: weights in oneDNN's layout; and one task of a product with them.
 #pragma once
 
 #include "core/weight_storage.h"
@@ -11,9 +11,9 @@ namespace riverrun::kernels::cpu {
 // split.
 inline constexpr Index kPanelRows = 64;
 
-class CpuMatrix final : public PackedMatrix {
+class DnnlMatrix final : public PackedMatrix {
  public:
-  CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool);
+  DnnlMatrix(const MatrixSource& source, DType operand, ThreadPool& pool);
 
   Index rows() const override { return rows_; }
   Index cols() const override { return cols_; }
@@ -50,6 +50,6 @@ struct Panel {
   DType y_type;
   Epilogue epilogue;
 };
-void run_panel(const CpuMatrix& w, const Panel& panel);
+void run_panel(const DnnlMatrix& w, const Panel& panel);
 
 }  // namespace riverrun::kernels::cpu

@@ -1,4 +1,4 @@
-#include "kernels/cpu/packed_matrix.h"
+#include "kernels/cpu/dnnl_matrix.h"
 
 #include <algorithm>
 #include <bit>
@@ -17,7 +17,7 @@ namespace riverrun::kernels::cpu {
 namespace {
 
 // Heights are rounded up so that few primitives serve every height.
-Index rounded_height(const CpuMatrix& w, Index rows) {
+Index rounded_height(const DnnlMatrix& w, Index rows) {
   if (w.fixed_panels()) return kPanelRows;
   return rows < 16 ? static_cast<Index>(std::bit_ceil(static_cast<std::uint64_t>(rows)))
                    : (rows + 15) / 16 * 16;
@@ -53,7 +53,7 @@ void copy_rows(const void* from, Index from_stride, void* to, Index to_stride, I
 // The panel's rows of x one behind the other, followed by zeros up to `height` rows. A copy rather than a
 // stride in oneDNN's description of x: a row then has the bits it has in a dense x, whatever kernel oneDNN
 // picks for a stride.
-const void* dense_x(const CpuMatrix& w, const Panel& panel, Index height) {
+const void* dense_x(const DnnlMatrix& w, const Panel& panel, Index height) {
   thread_local Buffer buffer;
   const Index row_bytes = w.cols() * size_of(w.type());
   std::byte* x = grown<std::byte>(buffer, height * row_bytes);
@@ -64,7 +64,7 @@ const void* dense_x(const CpuMatrix& w, const Panel& panel, Index height) {
 
 // A product whose y cannot be written where it belongs: it is padded, a slab of wider rows, or has an
 // epilogue of ours.
-void run_through_scratch(const CpuMatrix& w, const Panel& panel, const Gemm& gemm, const void* x,
+void run_through_scratch(const DnnlMatrix& w, const Panel& panel, const Gemm& gemm, const void* x,
                          Index height) {
   thread_local Buffer buffer;
   const bool squared = panel.epilogue == Epilogue::relu_squared;
@@ -87,7 +87,7 @@ void run_through_scratch(const CpuMatrix& w, const Panel& panel, const Gemm& gem
 
 }  // namespace
 
-CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool)
+DnnlMatrix::DnnlMatrix(const MatrixSource& source, DType operand, ThreadPool& pool)
     : rows_(source.rows),
       cols_(source.cols),
       type_(operand),
@@ -112,7 +112,7 @@ CpuMatrix::CpuMatrix(const MatrixSource& source, DType operand, ThreadPool& pool
   });
 }
 
-void run_panel(const CpuMatrix& w, const Panel& panel) {
+void run_panel(const DnnlMatrix& w, const Panel& panel) {
   const Index height = rounded_height(w, panel.rows);
   const bool squared = panel.epilogue == Epilogue::relu_squared;
   const DType y_type = squared ? DType::f32 : panel.y_type;

@@ -26,13 +26,13 @@ readonly golden_emulated='GoldenTest.*/v(5_0|5_1|5_2_n|6_n|7_n).*cuda_emulated|G
 # Of the ring on emulated kernels and of the ring's identities one kind or two: kernels and models have tests of their own.
 readonly identities='CudaIdentityTest.*(bf16|rwkv4|rwkv6)|/IdentityTest.*(rwkv5|rwkv6|rwkv7a)'
 readonly slow_units='Sampling.GivesEveryTokenItsShare|Draws.AreUniform|EqualsBruteForceOnTheRealVocabulary'
-readonly asan_not="GreedyTest|$slow_units|GoldenTest.*reference_bf16|_test_avx2|without_vnni|$identities|"$golden_emulated
+readonly asan_not="GreedyTest|$slow_units|GoldenTest.*reference_bf16|_test_avx(2|512)|$identities|"$golden_emulated
 readonly tsan_targets=(tests/{core,transport,ring}/all checkpoint_file_test run_lock_test)
 readonly tsan_without='gpu|lint|mpi|slow|jobs|cluster'
 # What threads share does not depend on the generation or the type of the weights, nor on how a corpus is cut: the thread sanitizer
 # takes the ring's tests in fp32 of one generation, with --full of a second one, and leaves out those that vary nothing but the corpus.
 # The programs run once more as on another CPU, and the fuzz seeds, belong to folders that are not built there.
-readonly tsan_not='(Identity|Restart|Fork|Verify|Device)Test.*(rwkv5|rwkv6|rwkv7a|bf16|int8)|^fuzz_|_test_avx2|without_vnni'
+readonly tsan_not='(Identity|Restart|Fork|Verify|Device)Test.*(rwkv5|rwkv6|rwkv7a|bf16|int8)|^fuzz_|_test_avx(2|512)'
 readonly tsan_second='|(Identity|Restart|Fork|Verify|Device)Test.*rwkv4|MutationTest|IdentityTest.(AnyBlockSize|AloneOrAnywhere)'
 
 export UBSAN_OPTIONS=${UBSAN_OPTIONS-print_stacktrace=1}

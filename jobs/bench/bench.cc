@@ -102,7 +102,8 @@ int run_bench(int argc, const char* const* argv) {
       ("transport", po::value(&o.transport)->default_value(o.transport)->value_name("NAME"), "ring: auto, self, threads, mpi or nccl")
       ("ranks", po::value(&o.ranks)->default_value(o.ranks)->value_name("P"), "ring: ranks of the threads transport, at most 1024")
       ("tokens", po::value(&o.tokens)->default_value(o.tokens)->value_name("T"), "prefill and ring: length of the document")
-      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), "prefill, ring and kernels: tokens per block")
+      ("block-tokens", po::value(&o.block_tokens)->default_value(o.block_tokens)->value_name("B"), 
+       "prefill, ring and kernels: tokens per block; 0: as a job chooses them, up to 512, on a GPU 4096; for ring by --tokens")
       ("batches", po::value(&batches)->default_value(batches)->value_name("LIST"), "decode: numbers of sequences")
       ("tokenizer", po::value(&o.tokenizer)->value_name("FILE"), "tokenizer: the vocabulary")
       ("input", po::value(&o.input)->value_name("PATH"), "tokenizer: the text, as riverrun embed takes it")
@@ -117,11 +118,12 @@ int run_bench(int argc, const char* const* argv) {
   const Benchmark& benchmark = find_benchmark(words);
   check_range("--threads", o.threads, 0, 4096);
   check_range("--tokens", o.tokens, 1, Index{1} << 30);
-  check_range("--block-tokens", o.block_tokens, 1, Index{1} << 24);
+  check_range("--block-tokens", o.block_tokens, 0, Index{1} << 24);
   check_range("--rounds", o.rounds, 1, 1000);
   check_range("--ranks", o.ranks, 1, 1024);
   if (o.threads == 0) o.threads = std::max(1u, std::thread::hardware_concurrency());
   o.batches = parse_batches(batches);
+  o.block_tokens = choose_block_tokens(o.block_tokens, benchmark.run == bench_ring ? o.tokens : 0, open_backend(o.backend).device->kind());
   const BenchRows rows = benchmark.run(o);
   if (rows.empty()) return 0;  // another rank has them
   if (o.json) std::cout << rows.dump(2) << "\n";

@@ -19,7 +19,7 @@ namespace riverrun::jobs {
 struct BenchOptions {
   std::string model, shape, generation;  // a checkpoint, or the known shape that random weights are made in
   std::string backend = "auto", precision = "auto", weights = "auto", transport = "auto";
-  Index threads = 0, tokens = 2048, block_tokens = 512, rounds = 3, ranks = 1;
+  Index threads = 0, tokens = 2048, block_tokens = 0, rounds = 3, ranks = 1;
   std::string tokenizer, input;  // of the tokenizer benchmark
   std::vector<Index> batches;
   bool json = false;

@@ -1,4 +1,5 @@
-// BlockMatrix: weights of fp32 and bf16 products in blocks, for products of our own (docs/decisions/0016-own-products.md).
+// BlockMatrix: weights of fp32 and bf16 products in blocks, for products of our own (docs/decisions/0016-own-products.md); and products of
+// integers in like blocks, for Int8Matrix.
 #pragma once
 
 #include "core/weight_storage.h"
@@ -24,7 +25,7 @@ bool multiplies_int8_quads();
 
 // sums [rows, blocks * kBlockRows] = x [rows, 4 * quads] times blocks whose columns hold s8 of columns 4 k to 4 k + 3 of each row, exactly; a sum
 // that leaves 32 bits wraps.
-void multiply_int8_quads(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums);
+void int8_quads_product(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums);
 
 // Rows of x in a tile of products, at most.
 inline constexpr Index kTileRows = 6;
@@ -56,8 +57,9 @@ class BlockMatrix final : public PackedMatrix {
 };
 
 // The contract of kernels::Matmul. An element is the sum over k in order, each step one fused multiply-add in fp32 where the machine has it, or
-// one of its additions of two products of bf16: so it is the same bits whatever M, its place, the number of threads and, of fp32 operands, how
-// the weights are stored.
+// one addition of the product of a pair of bf16: so it is the same bits whatever M, its place, the number of threads and, of fp32 operands, how
+// the weights are stored. AVX512-BF16 adds the second product of two columns first, and takes what is smaller than the least normal number,
+// 1.2e-38, for 0, in operands and sums.
 class BlockProduct {
  public:
   // Cut into tasks for so many threads, which may be run in any order and at the same time.
@@ -71,6 +73,7 @@ class BlockProduct {
     const void* first;
     Index stride, per_row;
   };
+  bool takes_rows_as_they_are() const;
   Factors factors(Index row, Index rows, float* scratch) const;
 
   const BlockMatrix& w_;

@@ -106,22 +106,25 @@ void add_all(const BlockSlab& slab) {
   for (Index k = 0; k < slab.k; k += most) add_columns<W>(slab, k, std::min(most, slab.k - k));
 }
 
+template <class W>
+void add_groups_of_columns(const BlockSlab& slab) {
+  RR_CHECK(kMultipliesColumnGroups, "weights packed for a newer instruction set");
+  if constexpr (kMultipliesColumnGroups) add_all<W>(slab);
+}
+
 void add_slab(const BlockSlab& slab) {
   switch (slab.stored) {
     case Stored::f32: return add_all<float>(slab);
     case Stored::f16: return add_all<F16>(slab);
     case Stored::row_pairs: return add_all<RowPair>(slab);
-    case Stored::column_pairs:
-      if constexpr (kHasGroups) add_all<ColumnPair>(slab);
+    case Stored::column_pairs: return add_groups_of_columns<ColumnPair>(slab);
   }
 }
 
 // Sums are the bits of integers.
-void add_quads(const BlockSlab& slab) {
-  if constexpr (kHasGroups) add_all<ColumnQuad>(slab);
-}
+void add_quads(const BlockSlab& slab) { add_groups_of_columns<ColumnQuad>(slab); }
 
-bool has_groups() { return kHasGroups; }
+bool multiplies_column_groups() { return kMultipliesColumnGroups; }
 
 void widen_rows(const void* x, Index x_stride, Index rows, Index k, float* to) {
   with_lanes(k, [&](auto d) {
@@ -170,7 +173,7 @@ namespace riverrun::kernels::cpu {
 namespace {
 
 HWY_EXPORT(add_quads);
-HWY_EXPORT(has_groups);
+HWY_EXPORT(multiplies_column_groups);
 HWY_EXPORT(multiply_slab);
 HWY_EXPORT(multiply_slab_and_add);
 HWY_EXPORT(widen_rows);
@@ -187,10 +190,10 @@ Index blocks_of_a_task(const BlockMatrix& w, Index panels, int threads) {
 
 }  // namespace
 
-bool multiplies_bf16_pairs() { return has_bf16_pairs() && HWY_DYNAMIC_DISPATCH(has_groups)(); }
-bool multiplies_int8_quads() { return has_int8_quads() && HWY_DYNAMIC_DISPATCH(has_groups)(); }
+bool multiplies_bf16_pairs() { return has_bf16_pairs() && HWY_DYNAMIC_DISPATCH(multiplies_column_groups)(); }
+bool multiplies_int8_quads() { return has_int8_quads() && HWY_DYNAMIC_DISPATCH(multiplies_column_groups)(); }
 
-void multiply_int8_quads(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums) {
+void int8_quads_product(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums) {
   const BlockSlab slab = {.rows = rows, .k = quads, .x = x, .x_stride = quads, .w = w, .blocks = blocks, .sums = reinterpret_cast<float*>(sums)};
   HWY_DYNAMIC_DISPATCH(add_quads)(slab);
 }
@@ -199,16 +202,21 @@ BlockProduct::BlockProduct(const BlockMatrix& w, const MatmulArgs& args, Index x
     : w_(w), args_(args), x_stride_(x_stride), panels_(ceil_div(args.M, kMostPanelRows)),
       blocks_(blocks_of_a_task(w, panels_, threads)), slabs_(ceil_div(w.blocks(), blocks_)) {}
 
+// Whether rows of x lie as they are multiplied.
+bool BlockProduct::takes_rows_as_they_are() const {
+  const bool whole_pairs = w_.cols() % 2 == 0 && x_stride_ % 2 == 0;
+  return w_.type() == DType::f32 || (w_.stored() == Stored::column_pairs && whole_pairs);
+}
+
 // Of the rows from `row` on, where they lie, or in `scratch`.
 BlockProduct::Factors BlockProduct::factors(Index row, Index rows, float* scratch) const {
-  const Index K = w_.cols(), width = w_.width();
+  const Index K = w_.cols(), width = w_.width(), numbers = w_.stored() == Stored::column_pairs ? 2 : 1;  // in a factor
   const auto* const from = static_cast<const std::byte*>(args_.x) + row * x_stride_ * size_of(w_.type());
-  if (w_.type() == DType::f32) return {from, x_stride_, K};
+  if (takes_rows_as_they_are()) return {from, x_stride_ / numbers, K / numbers};
   if (w_.stored() == Stored::row_pairs) {
     HWY_DYNAMIC_DISPATCH(widen_rows)(from, x_stride_, rows, K, scratch);
     return {scratch, K, K};
   }
-  if (K % 2 == 0 && x_stride_ % 2 == 0) return {from, x_stride_ / 2, K / 2};
   auto* const padded = reinterpret_cast<std::uint16_t*>(scratch);
   for (Index m = 0; m < rows; ++m) {
     std::memcpy(padded + m * width, from + m * x_stride_ * Index{sizeof(std::uint16_t)}, static_cast<std::size_t>(K) * sizeof(std::uint16_t));
@@ -224,7 +232,7 @@ void BlockProduct::run(Index task) const {
   const Index row = groups * panel / panels_ * kTileRows, rows = std::min(args_.M, groups * (panel + 1) / panels_ * kTileRows) - row;
   const Index count = std::min(blocks_, w_.blocks() - first), column = first * kBlockRows;
   constexpr Index kMostSums = kMostPanelRows * kMostBlocks * kBlockRows;
-  float* const sums = grown<float>(scratch, kMostSums + kMostWidened + rows * w_.width());
+  float* const sums = grown<float>(scratch, kMostSums + kMostWidened + (takes_rows_as_they_are() ? 0 : rows * w_.width()));
   const Factors x = factors(row, rows, sums + kMostSums + kMostWidened);
   const BlockSlab slab = {rows, x.per_row, x.first, x.stride, w_.block(first), count, w_.stored(), sums, sums + kMostSums,
             std::min(count * kBlockRows, N - column), static_cast<std::byte*>(args_.y) + (row * N + column) * size_of(args_.y_type), N,

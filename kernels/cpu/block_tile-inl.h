@@ -96,7 +96,7 @@ HWY_INLINE Vector add_product(Vector sum, Vector x, Vector w) {
 }
 
 #if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
-constexpr bool kHasGroups = true;  // of columns
+constexpr bool kMultipliesColumnGroups = true;  // of columns
 // Whatever they hold, sums and columns pass for vectors of floats.
 template <class W>
   requires(std::is_same_v<W, ColumnPair> || std::is_same_v<W, ColumnQuad>)
@@ -108,7 +108,7 @@ template <class F>
 HWY_INLINE Vector broadcast(F x) {
   return hn::BitCast(Lanes(), hn::Set(hn::RebindToUnsigned<Lanes>(), std::bit_cast<std::uint32_t>(x)));
 }
-// In assembler: Highway 1.0 does not have them, and compilers only in code that is all for processors with AVX512-BF16 and -VNNI.
+// In assembler: Highway 1.0 does not have them, and a compiler's cannot be inlined into tiles that are compiled for AVX-512 alone.
 template <>
 HWY_INLINE Vector add_product<ColumnQuad>(Vector sum, Vector x, Vector w) {
   asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));  // x without a sign
@@ -120,7 +120,7 @@ HWY_INLINE Vector add_product<ColumnPair>(Vector sum, Vector x, Vector w) {
   return sum;
 }
 #else
-constexpr bool kHasGroups = false;
+constexpr bool kMultipliesColumnGroups = false;
 #endif
 
 // With AVX-512 a tile's blocks do not fit into the L1 cache, and those of the next one would only push them out of it: into L2, as

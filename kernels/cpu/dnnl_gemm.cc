@@ -162,11 +162,8 @@ void check_runtime() {
                  "); build riverrun with a oneDNN for OpenMP or without threads, as Debian's libdnnl is");
 }
 
-}  // namespace
-
-bool gemm_is_fast(DType type) {
-  RR_CHECK(type == DType::bf16 || type == DType::i8, "no such product: ", name_of(type));
-  if (!has_tiles()) return false;
+// Whether this build of oneDNN has it.
+bool makes_product(DType type) {
   try {
     return describe({kReferenceRows, 64, 64, type, sum_type(type), PostOp::none},
                     dnnl::memory::desc({64, 64}, dnnl_type(type), dnnl::memory::format_tag::any))
@@ -175,6 +172,14 @@ bool gemm_is_fast(DType type) {
     RR_CHECK(error.status == dnnl_unimplemented, "oneDNN: ", error.what());
     return false;
   }
+}
+
+}  // namespace
+
+bool onednn_is_faster(DType type) {
+  RR_CHECK(type == DType::bf16 || type == DType::i8, "no such product: ", name_of(type));
+  static const bool kBf16 = has_tiles() && makes_product(DType::bf16), kInt8 = has_tiles() && makes_product(DType::i8);
+  return type == DType::i8 ? kInt8 : kBf16;
 }
 
 const Gemm& find_gemm(const GemmShape& shape) {

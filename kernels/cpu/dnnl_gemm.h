@@ -30,7 +30,7 @@ class Gemm {
 };
 
 // Whether oneDNN multiplies operands of that type, bf16 or i8, faster than anything of ours on this machine: by AMX.
-bool gemm_is_fast(DType type);
+bool onednn_is_faster(DType type);
 
 // The product of that shape, made once per process.
 const Gemm& find_gemm(const GemmShape& shape);

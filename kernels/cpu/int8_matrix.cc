@@ -19,15 +19,14 @@ namespace {
 
 constexpr Index kTestRows = 64;
 
-static_assert(kInt8Block == kBlockRows);
 constexpr Index round_up(Index size, Index unit) { return ceil_div(size, unit) * unit; }
 
 // Columns of W that lie side by side, for each row of a block.
 Index group_of(Int8Way way) { return way == Int8Way::quads ? 4 : 2; }
 
 PackedLayout layout_of(Index rows, Index cols, Int8Way way) {
-  const Index block = kInt8Block * round_up(cols, group_of(way));
-  PackedLayout layout = {ceil_div(rows, kInt8Block) * block, kInt8Block, block, way == Int8Way::quads ? "blocks of fours" : "blocks of pairs"};
+  const Index block = kBlockRows * round_up(cols, group_of(way)), tile = way == Int8Way::quads ? 4 : 1;  // blocks that are multiplied together
+  PackedLayout layout = {ceil_div(rows, kBlockRows) * block, tile * kBlockRows, tile * block, way == Int8Way::quads ? "blocks of fours" : "blocks of pairs"};
   if (way == Int8Way::onednn) layout = packed_layout(rows, cols, DType::i8);
   layout.bytes = round_up(layout.bytes, Index{sizeof(float)});  // what follows is aligned
   return layout;
@@ -42,9 +41,9 @@ WeightMemory memory_for(const MatrixSource& source, const PackedLayout& layout) 
 // W [count, cols], dense, to whole blocks of groups of columns.
 void pack_blocks(const std::int8_t* w, Index count, Index cols, Index group, std::byte* packed) {
   auto* to = reinterpret_cast<std::int8_t*>(packed);
-  for (Index first = 0; first < count; first += kInt8Block) {
+  for (Index first = 0; first < count; first += kBlockRows) {
     for (Index k = 0; k < cols; k += group) {
-      for (Index n = first; n < first + kInt8Block; ++n) {
+      for (Index n = first; n < first + kBlockRows; ++n) {
         for (Index at = k; at < k + group; ++at) *to++ = n < count && at < cols ? w[n * cols + at] : std::int8_t{0};
       }
     }
@@ -54,8 +53,8 @@ void pack_blocks(const std::int8_t* w, Index count, Index cols, Index group, std
 }  // namespace
 
 Int8Way best_int8_way() {
-  static const bool kTiles = gemm_is_fast(DType::i8);
-  return kTiles ? Int8Way::onednn : multiplies_int8_quads() ? Int8Way::quads : Int8Way::pairs;
+  if (onednn_is_faster(DType::i8)) return Int8Way::onednn;
+  return multiplies_int8_quads() ? Int8Way::quads : Int8Way::pairs;
 }
 
 Int8Matrix::Int8Matrix(const MatrixSource& source, DType operand, Int8Way way, ThreadPool& pool)
@@ -86,7 +85,7 @@ void Int8Matrix::pack(const MatrixSource& source, ThreadPool& pool) {
     if (way_ == Int8Way::onednn) {
       pack_slab(integers.data(), cols_, 1, {first, count, cols_, DType::i8}, layout_, data_.data());
     } else {
-      pack_blocks(integers.data(), count, cols_, group_of(way_), data_.data() + first / kInt8Block * layout_.granule_bytes);
+      pack_blocks(integers.data(), count, cols_, group_of(way_), data_.data() + first / layout_.granule * layout_.granule_bytes);
     }
   });
 }
@@ -116,7 +115,7 @@ Index Int8Matrix::sums_stride(Index columns) const { return way_ == Int8Way::qua
 
 void Int8Matrix::multiply(const std::uint8_t* x, Index height, Index column, Index columns, std::int32_t* sums) const {
   if (way_ == Int8Way::onednn) return find_gemm({height, columns, cols_, DType::i8, DType::i32, PostOp::none}).run(x, slab(column), sums);
-  if (way_ == Int8Way::quads) return multiply_int8_quads(x, height, ceil_div(cols_, 4), slab(column), ceil_div(columns, kBlockRows), sums);
+  if (way_ == Int8Way::quads) return int8_quads_product(x, height, ceil_div(cols_, 4), slab(column), ceil_div(columns, kBlockRows), sums);
   int8_product(x, height, cols_, reinterpret_cast<const std::int8_t*>(slab(column)), columns, sums);
 }
 

@@ -31,7 +31,8 @@ class Int8Matrix final : public PackedMatrix {
   Index x_stride() const;
   Index sums_stride(Index columns) const;
 
-  // sums [height, columns] = x [height, cols] times columns [column, column + columns) of the weights; columns begin at multiples of the granule.
+  // sums [height, columns], rows sums_stride(columns) apart, = x [height, cols], rows x_stride() apart, times columns [column, column + columns) of
+  // the weights, which begin at multiples of the granule. The whole of sums is written, up to the stride.
   void multiply(const std::uint8_t* x, Index height, Index column, Index columns, std::int32_t* sums) const;
 
   const float* scales() const { return reinterpret_cast<const float*>(data_.data() + layout_.bytes); }   // [rows]

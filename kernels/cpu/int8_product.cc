@@ -14,10 +14,10 @@
 HWY_BEFORE_NAMESPACE();
 namespace riverrun::kernels::cpu::HWY_NAMESPACE {
 
-using Lanes = hn::CappedTag<std::int32_t, kInt8Block / 2>;
+using Lanes = hn::CappedTag<std::int32_t, kBlockRows / 2>;
 using Sums = hn::Vec<Lanes>;
 constexpr Index kLanes = hn::MaxLanes(Lanes());
-constexpr Index kVectors = kInt8Block / kLanes;  // of a block's sums
+constexpr Index kVectors = kBlockRows / kLanes;  // of a block's sums
 
 // For kLanes rows of W: pairs of weights times one pair of x, the halves of 32 bits. Where an instruction does not add the two products,
 // they are in two sums until they are all there.
@@ -55,20 +55,20 @@ HWY_NOINLINE void multiply_tile(const std::uint32_t* x, Index x_stride, Index pa
   unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE { unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { sum[r][b][i].clear(); }); });
   });
-  const Index block = 2 * kInt8Block * pairs;
+  const Index block = 2 * kBlockRows * pairs;
   for (Index k = 0; k < pairs; ++k) {
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
       unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
         unrolled<kVectors>([&](auto i) RIVERRUN_INLINE {
-          sum[r][b][i].add(x[r * x_stride + k], w + b * block + (k * kInt8Block + i * kLanes) * 2);
+          sum[r][b][i].add(x[r * x_stride + k], w + b * block + (k * kBlockRows + i * kLanes) * 2);
         });
       });
     });
   }
   unrolled<kRows>([&](auto r) RIVERRUN_INLINE {
-    HWY_ALIGN std::int32_t whole[kBlocks * kInt8Block];
+    HWY_ALIGN std::int32_t whole[kBlocks * kBlockRows];
     unrolled<kBlocks>([&](auto b) RIVERRUN_INLINE {
-      unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { hn::StoreU(sum[r][b][i].total(), Lanes(), whole + b * kInt8Block + i * kLanes); });
+      unrolled<kVectors>([&](auto i) RIVERRUN_INLINE { hn::StoreU(sum[r][b][i].total(), Lanes(), whole + b * kBlockRows + i * kLanes); });
     });
     std::copy_n(whole, columns, sums + r * sums_stride);
   });
@@ -77,16 +77,16 @@ HWY_NOINLINE void multiply_tile(const std::uint32_t* x, Index x_stride, Index pa
 // What a tile of that many rows has: sums enough to keep the multipliers busy, and no more than there are registers for.
 void multiply(const std::uint32_t* x, Index rows, Index pairs, const std::int8_t* w, Index columns, std::int32_t* sums) {
   const auto by = [&](auto kRows, auto kBlocks, Index m) RIVERRUN_INLINE {
-    constexpr Index kColumns = kBlocks * kInt8Block;
+    constexpr Index kColumns = kBlocks * kBlockRows;
     for (Index n = 0; n < columns; n += kColumns) {
       const std::int8_t* const at = w + n * 2 * pairs;
       std::int32_t* const to = sums + m * columns + n;
-      if (n + kColumns - kInt8Block < columns) {
+      if (n + kColumns - kBlockRows < columns) {
         multiply_tile<kRows, kBlocks>(x + m * pairs, pairs, pairs, at, std::min(kColumns, columns - n), to, columns);
         continue;
       }
-      for (Index rest = 0; n + rest < columns; rest += kInt8Block) {
-        multiply_tile<kRows, 1>(x + m * pairs, pairs, pairs, at + rest * 2 * pairs, std::min(kInt8Block, columns - n - rest), to + rest, columns);
+      for (Index rest = 0; n + rest < columns; rest += kBlockRows) {
+        multiply_tile<kRows, 1>(x + m * pairs, pairs, pairs, at + rest * 2 * pairs, std::min(kBlockRows, columns - n - rest), to + rest, columns);
       }
     }
   };

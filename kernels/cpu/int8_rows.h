@@ -20,7 +20,7 @@ float quantise_weights(const float* w, Index size, std::int8_t* q, std::int32_t*
 // y = epilogue(fp32(sums - offsets) * (x_scale * w_scale)), for a tile of the product.
 struct Int8Tile {
   Index rows, columns;
-  const std::int32_t* sums;     // [rows, columns]
+  const std::int32_t* sums;     // [rows, columns], rows sums_stride apart
   Index sums_stride;
   const float* x_scales;        // [rows]
   const float* w_scales;        // [columns]

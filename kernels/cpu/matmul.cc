@@ -6,8 +6,8 @@
 #include "core/thread_pool.h"
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/cut.h"
-#include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/dnnl_matrix.h"
+#include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/row_identity.h"
 #include "kernels/cpu/table.h"
 
@@ -96,25 +96,20 @@ void run_task(std::span<const Product> products, Index task) {
   }
 }
 
-bool onednn_is_faster() {
-  static const bool kTiles = gemm_is_fast(DType::bf16);
-  return kTiles;
-}
-
 }  // namespace
 
 bool multiplies(DType operand) { return operand == DType::f32 || operand == DType::bf16 || operand == DType::i8; }
 
 bool multiplies_fast(DType operand) {
   if (operand == DType::i8) return best_int8_way() != Int8Way::pairs;
-  return operand == DType::bf16 && (onednn_is_faster() || multiplies_bf16_pairs());
+  return operand == DType::bf16 && (onednn_is_faster(DType::bf16) || multiplies_bf16_pairs());
 }
 
 std::unique_ptr<PackedMatrix> pack_matrix(const MatrixSource& source, DType operand, Stream stream) {
   RR_CHECK(source.rows > 0 && source.cols > 0, "a matrix of ", source.rows, " x ", source.cols);
   RR_CHECK_INPUT(operand != DType::i8 && multiplies(operand), "this CPU cannot multiply ", name_of(operand),
                  " matrices; use --precision bf16 or fp32");
-  if (operand == DType::bf16 && onednn_is_faster()) return pack_for_onednn(source, operand, *stream.pool);
+  if (operand == DType::bf16 && onednn_is_faster(DType::bf16)) return pack_for_onednn(source, operand, *stream.pool);
   return std::make_unique<BlockMatrix>(source, operand, *stream.pool);
 }
 

@@ -57,8 +57,8 @@ void run_recurrence(const Args& args, Stream stream, void (*run)(const Args& arg
     thread_local Buffer scratch;
     RecurrenceTask task = task_of(at);
     task.S = grown<float>(scratch, N * rows);
-    if (at + threads < tasks) {
-      const RecurrenceTask next = task_of(at + threads);
+    if (at + 1 < tasks) {
+      const RecurrenceTask next = task_of(at + 1);
       if (next.state_in != nullptr) task.soon = next.state_in + next.row * N;
     }
     run(args, task);

@@ -132,8 +132,6 @@ bool panels_must_be_fixed(const DnnlMatrix& w, const Trial& trial, ThreadPool& p
   return true;
 }
 
-}  // namespace
-
 void check_row_identity(DnnlMatrix& w, ThreadPool& pool) {
   using Key = std::tuple<Index, Index, DType>;
   static std::mutex mutex;
@@ -155,6 +153,8 @@ void check_row_identity(DnnlMatrix& w, ThreadPool& pool) {
   }
   if (trial.telling()) verdicts[key] = fix;
 }
+
+}  // namespace
 
 std::unique_ptr<DnnlMatrix> pack_for_onednn(const MatrixSource& source, DType operand, ThreadPool& pool) {
   auto packed = std::make_unique<DnnlMatrix>(source, operand, pool);

@@ -7,12 +7,9 @@
 
 namespace riverrun::kernels::cpu {
 
-// Multiplies a few rows in panels of several heights, places and column slabs and compares bits. Where they
-// differ, fixes w's panels, and those of every later matrix of its type, with one warning per run; throws
-// Error when even that does not help. A shape is tested once per process, on all threads of `pool`.
-void check_row_identity(DnnlMatrix& w, ThreadPool& pool);
-
-// The matrix for oneDNN, checked.
+// The matrix for oneDNN, when a few rows have been multiplied in panels of several heights, places and column slabs and their bits compared.
+// Where they differ, its panels are fixed, and those of every later matrix of its type, with one warning per run; throws Error when even
+// that does not help. A shape is tested once per process, on all threads of `pool`.
 std::unique_ptr<DnnlMatrix> pack_for_onednn(const MatrixSource& source, DType operand, ThreadPool& pool);
 
 }  // namespace riverrun::kernels::cpu

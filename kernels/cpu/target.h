@@ -9,8 +9,8 @@ namespace riverrun::kernels::cpu {
 void obey_cpu_target();
 
 // What the machine multiplies in hardware, as far as the target above lets it.
-bool has_bf16_pairs();  // AVX512-BF16
-bool has_int8_quads();  // AVX512-VNNI
-bool has_tiles();       // AMX, of both, many times as fast
+bool has_bf16_pairs();  // bf16, by AVX512-BF16
+bool has_int8_quads();  // int8, by AVX512-VNNI
+bool has_tiles();       // both, many times as fast, by AMX
 
 }  // namespace riverrun::kernels::cpu

@@ -134,7 +134,7 @@ WeightMemory SharedWeightsReader::take(Index bytes, const std::string& layout) {
   const bool same = next_ < pieces_.size() && pieces_[next_].bytes == bytes && pieces_[next_].layout == crc_of(layout);
   if (!same) {
     throw Error(concat("the shared weights hold something else as number ", next_, " of ", pieces_.size(), " than ", layout, ", ", bytes,
-                       " bytes; do all ranks see the same model and the same settings of oneDNN?"));
+                       " bytes; do all ranks see the same model and the same RIVERRUN_CPU_TARGET?"));
   }
   return map(file_.number(), pieces_[next_++], PROT_READ);
 }

@@ -30,7 +30,21 @@ void wait_awake(Ready&& ready) {
 }
 }  // namespace
 
-ThreadPool::ThreadPool(int threads) {
+void ThreadPool::Share::set(Index first, Index end) {
+  left_.store(static_cast<std::uint64_t>(first) << 32 | static_cast<std::uint64_t>(end), std::memory_order_relaxed);
+}
+
+Index ThreadPool::Share::take(bool own) {
+  std::uint64_t left = left_.load(std::memory_order_relaxed);
+  while (true) {
+    const std::uint64_t first = left >> 32, end = left & 0xffffffffu;
+    if (first >= end) return -1;
+    const std::uint64_t rest = own ? left + (std::uint64_t{1} << 32) : left - 1;
+    if (left_.compare_exchange_weak(left, rest, std::memory_order_relaxed)) return static_cast<Index>(own ? first : end - 1);
+  }
+}
+
+ThreadPool::ThreadPool(int threads) : shares_(static_cast<std::size_t>(std::max(threads, 1))) {
   RR_CHECK(threads >= 1, "a pool of ", threads, " threads");
   try {
     for (int worker = 1; worker < threads; ++worker) workers_.emplace_back([this, worker] { work(worker); });
@@ -53,11 +67,15 @@ void ThreadPool::stop_all() {
 }
 
 void ThreadPool::run_all(Index tasks, void* context, Call call) {
+  RR_CHECK(tasks < Index{1} << 32, tasks, " tasks");
   {
     std::lock_guard lock(mutex_);
-    tasks_ = tasks, context_ = context, call_ = call;
+    context_ = context, call_ = call;
     error_ = nullptr;
-    next_.store(0, std::memory_order_relaxed);
+    // Rounded up: the calling thread, which is awake, has some if any has.
+    const auto count = std::ssize(shares_);
+    const auto begin = [&](Index worker) { return (tasks * worker + count - 1) / count; };
+    for (Index worker = 0; worker < count; ++worker) shares_[static_cast<std::size_t>(worker)].set(begin(worker), begin(worker + 1));
     busy_.store(static_cast<int>(workers_.size()), std::memory_order_relaxed);
     generation_.fetch_add(1, std::memory_order_release);
   }
@@ -89,11 +107,15 @@ void ThreadPool::work(int worker) {
 
 void ThreadPool::take_tasks(int worker) {
   try {
-    for (Index task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) call_(context_, task, worker);
+    const std::size_t count = shares_.size();
+    for (std::size_t further = 0; further < count; ++further) {
+      Share& share = shares_[(static_cast<std::size_t>(worker) + further) % count];
+      for (Index task; (task = share.take(further == 0)) >= 0;) call_(context_, task, worker);
+    }
   } catch (...) {
     std::lock_guard lock(mutex_);
     if (!error_) error_ = std::current_exception();
-    next_.store(tasks_, std::memory_order_relaxed);
+    for (Share& share : shares_) share.set(0, 0);
   }
 }
 

@@ -1,7 +1,8 @@
 // ThreadPool: the worker threads of one rank.
 //
-// Ranks may be threads themselves, so a pool belongs to one rank and is never shared. Which worker takes which
-// task is left to chance; a task's result must therefore not depend on it (docs/architecture.md, identity).
+// Ranks may be threads themselves, so a pool belongs to one rank and is never shared. Every worker has an even range of the tasks and takes
+// others' when it is through: what a worker wrote in one run, in the same part of another it finds in its own caches, and a matrix in the
+// memory nearest to it. Chance has its part in it all the same; a task's result must not depend on it (docs/architecture.md, identity).
 #pragma once
 
 #include <algorithm>
@@ -27,7 +28,7 @@ class ThreadPool {
 
   int threads() const { return static_cast<int>(workers_.size()) + 1; }
 
-  // Calls body(task, worker) for every task in [0, tasks), worker in [0, threads()); returns when all are done.
+  // Calls body(task, worker) for every task in [0, tasks), tasks < 2^32, worker in [0, threads()); returns when all are done.
   // Called from the owning thread only, not from inside a task. The first exception of a task is thrown here.
   template <class Body>
   void run(Index tasks, Body&& body) {
@@ -49,18 +50,29 @@ class ThreadPool {
 
  private:
   using Call = void (*)(void* context, Index task, int worker);
+
+  // Tasks [first, end) that nobody has taken yet.
+  class Share {
+   public:
+    void set(Index first, Index end);
+    // The first one for the worker whose share it is, the last one for others; -1 when there is none.
+    Index take(bool own);
+
+   private:
+    alignas(64) std::atomic<std::uint64_t> left_{0};  // first in the upper half, end in the lower
+  };
+
   void run_all(Index tasks, void* context, Call call);
   void work(int worker);
   void take_tasks(int worker);
   void stop_all();
 
+  std::vector<Share> shares_;  // of each worker
   std::vector<std::thread> workers_;
   std::mutex mutex_;
   std::condition_variable start_, finish_;
   std::atomic<std::uint64_t> generation_{0};  // rises with every run_all; workers wait for it
   std::atomic<int> busy_{0};                  // workers not yet through with the current run
-  std::atomic<Index> next_{0};
-  Index tasks_ = 0;
   void* context_ = nullptr;
   Call call_ = nullptr;
   std::exception_ptr error_;

@@ -52,6 +52,35 @@ TEST_P(ThreadPoolTest, NoTwoTasksShareAWorkerAtOneTime) {
   EXPECT_EQ(std::accumulate(scratch.begin(), scratch.end(), 0), 2000);
 }
 
+// Which is what keeps data in the caches of one worker from run to run.
+TEST_P(ThreadPoolTest, EveryWorkerBeginsWithItsOwnRange) {
+  const int threads = pool_.threads();
+  for (const Index each : {1, 3}) {
+    std::vector<std::atomic<Index>> first(static_cast<std::size_t>(threads));
+    for (auto& task : first) task = -1;
+    std::atomic<int> begun{0};
+    pool_.run(threads * each, [&](Index task, int worker) {
+      auto& own = first[static_cast<std::size_t>(worker)];
+      if (own != -1) return;
+      own = task;
+      // Nobody is through before all have begun.
+      for (++begun; begun < threads;) std::this_thread::yield();
+    });
+    for (int worker = 0; worker < threads; ++worker) EXPECT_EQ(first[static_cast<std::size_t>(worker)], worker * each);
+  }
+}
+
+TEST_P(ThreadPoolTest, OthersTakeWhatASlowWorkerHasNotBegun) {
+  if (pool_.threads() == 1) GTEST_SKIP() << "there are no others";
+  constexpr Index kTasks = 64;
+  std::atomic<Index> done{0};
+  pool_.run(kTasks, [&](Index task, int) {
+    while (task == 0 && done < kTasks - 1) std::this_thread::yield();
+    ++done;
+  });
+  EXPECT_EQ(done, kTasks);
+}
+
 TEST_P(ThreadPoolTest, WhatTasksWroteIsSeenByTheCallerAndByTheNextRun) {
   std::vector<Index> value(64);
   for (Index round = 1; round <= 300; ++round) {

@@ -108,8 +108,8 @@ void add_all(const BlockSlab& slab) {
 
 template <class W>
 void add_groups_of_columns(const BlockSlab& slab) {
-  RR_CHECK(kMultipliesColumnGroups, "weights packed for a newer instruction set");
-  if constexpr (kMultipliesColumnGroups) add_all<W>(slab);
+  RR_CHECK(kMultiplies<W>, "weights packed for a newer instruction set");
+  if constexpr (kMultiplies<W>) add_all<W>(slab);
 }
 
 void add_slab(const BlockSlab& slab) {
@@ -124,7 +124,8 @@ void add_slab(const BlockSlab& slab) {
 // Sums are the bits of integers.
 void add_quads(const BlockSlab& slab) { add_groups_of_columns<ColumnQuad>(slab); }
 
-bool multiplies_column_groups() { return kMultipliesColumnGroups; }
+bool multiplies_pairs() { return kMultiplies<ColumnPair> && has_bf16_pairs(); }
+bool multiplies_quads() { return kMultiplies<ColumnQuad> && has_int8_quads(HWY_MAX_BYTES); }
 
 void widen_rows(const void* x, Index x_stride, Index rows, Index k, float* to) {
   with_lanes(k, [&](auto d) {
@@ -173,7 +174,8 @@ namespace riverrun::kernels::cpu {
 namespace {
 
 HWY_EXPORT(add_quads);
-HWY_EXPORT(multiplies_column_groups);
+HWY_EXPORT(multiplies_pairs);
+HWY_EXPORT(multiplies_quads);
 HWY_EXPORT(multiply_slab);
 HWY_EXPORT(multiply_slab_and_add);
 HWY_EXPORT(widen_rows);
@@ -190,8 +192,8 @@ Index blocks_of_a_task(const BlockMatrix& w, Index panels, int threads) {
 
 }  // namespace
 
-bool multiplies_bf16_pairs() { return has_bf16_pairs() && HWY_DYNAMIC_DISPATCH(multiplies_column_groups)(); }
-bool multiplies_int8_quads() { return has_int8_quads() && HWY_DYNAMIC_DISPATCH(multiplies_column_groups)(); }
+bool multiplies_bf16_pairs() { return HWY_DYNAMIC_DISPATCH(multiplies_pairs)(); }
+bool multiplies_int8_quads() { return HWY_DYNAMIC_DISPATCH(multiplies_quads)(); }
 
 void int8_quads_product(const std::uint8_t* x, Index rows, Index quads, const std::byte* w, Index blocks, std::int32_t* sums) {
   const BlockSlab slab = {.rows = rows, .k = quads, .x = x, .x_stride = quads, .w = w, .blocks = blocks, .sums = reinterpret_cast<float*>(sums)};

@@ -95,13 +95,22 @@ HWY_INLINE Vector add_product(Vector sum, Vector x, Vector w) {
   return hn::MulAdd(x, w, sum);
 }
 
-#if HWY_ARCH_X86 && HWY_MAX_BYTES == 64
-constexpr bool kMultipliesColumnGroups = true;  // of columns
+// Whether tiles can be of columns of this kind, if the processor has the instruction.
+template <class W>
+constexpr bool kMultiplies = !(std::is_same_v<W, ColumnPair> || std::is_same_v<W, ColumnQuad>);
+
+#if HWY_ARCH_X86 && HWY_MAX_BYTES >= 32
+template <>
+constexpr bool kMultiplies<ColumnPair> = HWY_MAX_BYTES == 64;
+template <>
+constexpr bool kMultiplies<ColumnQuad> = true;
 // Whatever they hold, sums and columns pass for vectors of floats.
 template <class W>
   requires(std::is_same_v<W, ColumnPair> || std::is_same_v<W, ColumnQuad>)
 HWY_INLINE void load_column(const W* w, Vector (&v)[kVectors]) {
-  v[0] = hn::BitCast(Lanes(), hn::LoadU(hn::RebindToUnsigned<Lanes>(), &w->bits));
+  unrolled<kVectors>([&](auto i) RIVERRUN_INLINE {
+    v[i] = hn::BitCast(Lanes(), hn::LoadU(hn::RebindToUnsigned<Lanes>(), &w->bits + i * hn::MaxLanes(Lanes())));
+  });
 }
 template <class F>
   requires(std::is_same_v<F, FactorPair> || std::is_same_v<F, FactorQuad>)
@@ -110,17 +119,21 @@ HWY_INLINE Vector broadcast(F x) {
 }
 // In assembler: Highway 1.0 does not have them, and a compiler's cannot be inlined into tiles that are compiled for AVX-512 alone.
 template <>
-HWY_INLINE Vector add_product<ColumnQuad>(Vector sum, Vector x, Vector w) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));  // x without a sign
+HWY_INLINE Vector add_product<ColumnQuad>(Vector sum, Vector x, Vector w) {  // x without a sign
+#if HWY_MAX_BYTES == 64
+  asm("vpdpbusd %2, %1, %0" : "+v"(sum.raw) : "v"(x.raw), "v"(w.raw));
+#else
+  asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(sum.raw) : "x"(x.raw), "x"(w.raw));  // as AVX-VNNI has it
+#endif
   return sum;
 }
+#if HWY_MAX_BYTES == 64
 template <>
 HWY_INLINE Vector add_product<ColumnPair>(Vector sum, Vector x, Vector w) {
   asm("vdpbf16ps %2, %1, %0" : "+v"(sum.raw) : "v"(w.raw), "v"(x.raw));
   return sum;
 }
-#else
-constexpr bool kMultipliesColumnGroups = false;
+#endif
 #endif
 
 // With AVX-512 a tile's blocks do not fit into the L1 cache, and those of the next one would only push them out of it: into L2, as

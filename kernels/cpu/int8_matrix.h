@@ -7,8 +7,8 @@
 
 namespace riverrun::kernels::cpu {
 
-// What multiplies the integers, and how the weights lie for it: oneDNN with AMX; AVX512-VNNI in blocks of four columns at once (block_matrix.h);
-// elsewhere int8_product.h.
+// What multiplies the integers, and how the weights lie for it: oneDNN with AMX; AVX512-VNNI or AVX-VNNI in blocks of four columns at once
+// (block_matrix.h); elsewhere int8_product.h.
 enum class Int8Way { onednn, quads, pairs };
 Int8Way best_int8_way();
 

@@ -43,7 +43,9 @@ void obey_cpu_target() {
 }
 
 bool has_bf16_pairs() { return has(dnnl::cpu_isa::avx512_core_bf16); }
-bool has_int8_quads() { return has(dnnl::cpu_isa::avx512_core_vnni); }
+bool has_int8_quads(Index vector_bytes) {
+  return (vector_bytes == 64 && has(dnnl::cpu_isa::avx512_core_vnni)) || (vector_bytes == 32 && has(dnnl::cpu_isa::avx2_vnni));
+}
 bool has_tiles() { return has(dnnl::cpu_isa::avx512_core_amx); }
 
 }  // namespace riverrun::kernels::cpu

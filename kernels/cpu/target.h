@@ -1,6 +1,8 @@
 // Which instruction set the CPU backend uses, where it is not to be the machine's best, and what products it has then.
 #pragma once
 
+#include "core/types.h"
+
 namespace riverrun::kernels::cpu {
 
 // Obeys the environment variable RIVERRUN_CPU_TARGET: "avx2" keeps Highway and oneDNN from anything newer (AVX-512, VNNI, bf16 products) and
@@ -9,8 +11,8 @@ namespace riverrun::kernels::cpu {
 void obey_cpu_target();
 
 // What the machine multiplies in hardware, as far as the target above lets it.
-bool has_bf16_pairs();  // bf16, by AVX512-BF16
-bool has_int8_quads();  // int8, by AVX512-VNNI
-bool has_tiles();       // both, many times as fast, by AMX
+bool has_bf16_pairs();                    // bf16, by AVX512-BF16
+bool has_int8_quads(Index vector_bytes);  // int8, by AVX512-VNNI in vectors of 64 bytes, by AVX-VNNI in those of 32
+bool has_tiles();                         // both, many times as fast, by AMX
 
 }  // namespace riverrun::kernels::cpu

@@ -87,6 +87,7 @@ __global__ void __launch_bounds__(kPickThreads) pick_largest_kernel(PickLargestA
   __syncthreads();
   if (args.penalty_begin != nullptr) {
     const Index end = args.penalty_begin[blockIdx.x + 1];
+#pragma unroll 1  // a few tokens; unrolled, it would spill
     for (Index i = args.penalty_begin[blockIdx.x] + threadIdx.x; i < end; i += kPickThreads) {
       row[args.penalised[i]] -= args.penalties[i];
     }

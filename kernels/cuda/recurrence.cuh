@@ -78,6 +78,8 @@ __global__ void __launch_bounds__(kRecurrenceThreads)
       *reinterpret_cast<float4*>(&tile.operands[t][operand][key]) =
           key < N ? load_four<kWhole>(from, key, N) : all_four(0);
     }
+    // Twice at most: unrolled it would take up to 60 registers more, and some kernels would spill.
+#pragma unroll 1
     for (int at = static_cast<int>(threadIdx.x); at < tokens * kRowsOfBlock; at += kRecurrenceThreads) {
       const int r = at % kRowsOfBlock, t = at / kRowsOfBlock;
       tile.values[t][r] = row0 + r < N ? args.v[(first + t) * args.D + column + row0 + r] : 0.0f;

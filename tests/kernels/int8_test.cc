@@ -5,6 +5,7 @@
 #include "kernels/cpu/block_matrix.h"
 #include "kernels/cpu/int8_matrix.h"
 #include "kernels/cpu/target.h"
+#include "tests/kernels/avx_vnni.h"
 #endif
 
 namespace riverrun::kernels {
@@ -169,15 +170,10 @@ TEST_P(Int8Test, LargestSumsAreExact) {
 }
 
 #if RIVERRUN_WITH_CPU_KERNELS
-// The CPU backend takes the way that is fastest on its machine; all that there are have the same bits.
-TEST(Int8Ways, HaveTheSameBits) {
-  const auto& table = find_backend("cpu");
+void expect_the_same_bits(const KernelTable& table, const std::vector<cpu::Int8Way>& ways, const std::vector<Index>& heights) {
   Threads pool(3);
-  std::vector<cpu::Int8Way> ways = {cpu::Int8Way::pairs};
-  if (cpu::multiplies_int8_quads()) ways.push_back(cpu::Int8Way::quads);
-  if (cpu::has_int8_quads()) ways.push_back(cpu::Int8Way::onednn);
   for (const auto& [N, K] : {std::pair<Index, Index>{1, 1}, {17, 5}, {96, 64}, {530, 67}, {1100, 33}, {40, 4500}}) {
-    for (const Index M : {1, 2, 3, 7, 40, 64, 130}) {
+    for (const Index M : heights) {
       const Problem problem(M, N, K, DType::f32);
       const auto expected = problem.by_hand();
       for (const auto way : ways) {
@@ -188,6 +184,27 @@ TEST(Int8Ways, HaveTheSameBits) {
       }
     }
   }
+}
+
+// The CPU backend takes the way that is fastest on its machine; all that there are have the same bits.
+TEST(Int8Ways, HaveTheSameBits) {
+  const auto& table = find_backend("cpu");
+  std::vector<cpu::Int8Way> ways = {cpu::Int8Way::pairs};
+  if (cpu::multiplies_int8_quads()) ways.push_back(cpu::Int8Way::quads);
+  if (cpu::has_int8_quads(64)) ways.push_back(cpu::Int8Way::onednn);
+  expect_the_same_bits(table, ways, {1, 2, 3, 7, 40, 64, 130});
+}
+
+// Processors without AVX-512 may have the same instruction for half as many integers.
+TEST(Int8Ways, HaveTheSameBitsByAvxVnni) {
+  const auto variants = fast_variants();
+  const auto avx2 = std::ranges::find(variants, Variant::Target::avx2, &Variant::target);
+  if (avx2 == variants.end()) GTEST_SKIP() << "this machine does not have AVX2";
+  const auto& table = select(*avx2);
+  const AvxVnniByHand instruction;
+  expect_the_same_bits(table, {cpu::Int8Way::quads}, {1, 2, 3, 4, 11});  // tiles of 1 to 6 rows
+  EXPECT_TRUE(AvxVnniByHand::done() > 0 || cpu::has_int8_quads(32));
+  select({"cpu", "cpu", Variant::Target::any});
 }
 #endif
 

@@ -23,7 +23,8 @@ std::vector<Variant> fast_variants() {
 #if RIVERRUN_WITH_CPU_KERNELS
   variants.push_back({"cpu", "cpu", Variant::Target::any});
 #if defined(__x86_64__)
-  if (hwy::SupportedTargets() & HWY_AVX2) variants.push_back({"cpu_avx2", "cpu", Variant::Target::avx2});
+  static const bool has_avx2 = hwy::SupportedTargets() & HWY_AVX2;  // before anything is selected
+  if (has_avx2) variants.push_back({"cpu_avx2", "cpu", Variant::Target::avx2});
   variants.push_back({"cpu_portable", "cpu", Variant::Target::portable});
 #endif
 #endif

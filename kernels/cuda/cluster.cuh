@@ -15,7 +15,8 @@ namespace riverrun::kernels::cuda {
 
 // A barrier in shared memory, of threads of any block of the cluster. A phase is complete when as many have arrived as it was made for
 // and all bytes that they announced have come; then the next one begins. What the arriving threads did before is then seen by those that
-// waited.
+// waited: in memory of their own block, and what was copied. Their scope is a block's, as that of copies between blocks usually is; a cluster's
+// would be a fence of the whole GPU for every chunk.
 #if RIVERRUN_CUDA_EMULATED
 using SharedBarrier = cuda_emulator::SharedBarrier;
 #else

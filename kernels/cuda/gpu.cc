@@ -1,22 +1,26 @@
 #include "kernels/cuda/gpu.h"
 
 #include <cxxabi.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <charconv>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
 #include <mutex>
 
+#include "core/log.h"
 #include "core/poll.h"
 #include "kernels/cuda/cublas_lt.h"
 #include "kernels/cuda/free_lists.h"
 #include "kernels/cuda/graph.h"
 #include "kernels/cuda/kernel_image.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/switches.h"
 
 namespace riverrun::kernels::cuda {
 
@@ -37,6 +41,16 @@ std::chrono::seconds most_wait() {
 
 // For compute-sanitizer: memory comes from CUDA and goes back to it piece by piece, as large as it was asked for.
 bool checked_memory() { return std::getenv("RIVERRUN_GPU_CHECKED_MEMORY") != nullptr; }
+
+// CUDA's own steps at the end of a process would wait for the kernel that hangs. Registered last, this comes before them, and before anything
+// else that is done at the end.
+void leave_without_waiting() {
+  const auto leave = [](int status, void*) {
+    std::fflush(nullptr);
+    _exit(status);
+  };
+  if (on_exit(leave, nullptr) != 0) log_warning("the end of this process may wait for a kernel that hangs");
+}
 
 // Of the kernel that this thread launched last, as in the source.
 std::string last_kernel() {
@@ -199,6 +213,7 @@ class Gpu final : public Device {
   }
 
   std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) override {
+    if (!is_on(kGraphsSwitch)) return nullptr;
     use();
     return capture_graph(stream, launches);
   }
@@ -215,7 +230,7 @@ class Gpu final : public Device {
     if (!poll_until([&] { return idle(stream); }, most_wait_)) give_up(what);
   }
   [[noreturn]] void give_up(const char* what) {
-    hangs_ = true;
+    if (!hangs_.exchange(true)) leave_without_waiting();
     throw Error(concat("GPU ", ordinal_, " has not finished ", what, " in ", most_wait_.count(), " s (launched last: ", last_kernel(),
                        "): a kernel hangs, or the GPU is lost; see what nvidia-smi and dmesg say"));
   }

@@ -4,12 +4,10 @@
 
 #include <cuda_runtime.h>
 
-#include <cstdlib>
-#include <string_view>
-
 #include "core/error.h"
 #include "core/stream.h"
 #include "core/types.h"
+#include "kernels/cuda/switches.h"
 
 namespace riverrun::kernels::cuda {
 
@@ -50,13 +48,10 @@ inline const void*& last_launched() {
 
 // Whether a kernel is started while the one before it still runs, and waits for its end by itself (wait_for_previous()): what it needs
 // to begin with, and the first of its weights, is then there already. GPUs from 9.0 on do that, with code that is made for them; all
-// kernels are. RIVERRUN_GPU_OVERLAP=0 in the environment turns it off.
+// kernels are.
 template <class... Params>
 bool starts_early(void (*kernel)(Params...)) {
-  static const bool kEarly = [kernel] {
-    const char* const wanted = std::getenv("RIVERRUN_GPU_OVERLAP");
-    return (wanted == nullptr || std::string_view(wanted) != "0") && compiled_for(kernel) >= 90;
-  }();
+  static const bool kEarly = is_on(kOverlapSwitch) && compiled_for(kernel) >= 90;
   return kEarly;
 }
 

@@ -5,6 +5,7 @@
 #include "kernels/cuda/barrier.cuh"
 #include "kernels/cuda/cluster.cuh"
 #include "kernels/cuda/launch.h"
+#include "kernels/cuda/switches.h"
 #include "kernels/cuda/wkv7_crews_16.cuh"
 
 namespace riverrun::kernels::cuda {
@@ -117,7 +118,8 @@ auto with_kernel(Index N, Function&& f) {
 
 // The multiprocessors of a cluster are neighbours, of which a GPU may have fewer pairs than it has halves.
 bool has_wkv7_clusters(Index N, Index heads) {
-  if (kBlocks * heads > multiprocessors()) return false;
+  static const bool kWanted = is_on(kClustersSwitch);
+  if (!kWanted || kBlocks * heads > multiprocessors()) return false;
   return with_kernel(N, [heads](auto* kernel, Index bytes, int threads) {
     return compiled_for(kernel) >= 90 && most_shared_bytes() >= bytes &&
            heads <= most_clusters(kBlocks, kernel, static_cast<unsigned>(threads), bytes);

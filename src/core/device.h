@@ -78,7 +78,7 @@ class Device {
   virtual std::unique_ptr<Mark> mark(const Stream& stream) = 0;
 
   // Records what launches() launches in the stream, without running it; null, and launches() is not called, where nothing would be
-  // gained (a CPU). Error when launches() waits, copies, or takes memory.
+  // gained (a CPU) or it is turned off. Error when launches() waits, copies, or takes memory.
   virtual std::unique_ptr<Recording> record(const Stream& stream, const std::function<void()>& launches) = 0;
 };
 

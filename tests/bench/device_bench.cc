@@ -25,6 +25,7 @@ class Bench {
   Bench(const std::string& backend, Index D) : kernels_(kernels::find_backend(backend)), D_(D), pool_(1), stream_(ready(kernels_), pool_) {}
 
   void run(Index most_tokens) {
+    const Index free = kernels_.device->free_bytes();
     std::printf("%-34s %10s %12s %14s %8s\n", "operation", "rows", "us", "rate", "share");
     const double copy = copy_rate();
     std::printf("%-34s %10s %12s %11.1f GB/s\n", "copy of 1 GiB, read and written", "", "", copy / 1e9);
@@ -38,6 +39,8 @@ class Bench {
       for (const Index rows : {1, 16, 64}) product(rows, type, kernels::Phase::decode, copy);
     }
     for (const Index rows : {1, 64}) draw(rows);
+    // What model/device_memory.cc allows for libraries and kernels.
+    std::printf("%-34s %10s %12s %11lld MiB\n", "taken and not given back", "", "", static_cast<long long>((free - kernels_.device->free_bytes()) >> 20));
   }
 
  private:

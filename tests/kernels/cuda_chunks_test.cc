@@ -2,7 +2,6 @@
 // chunks changes no bit.
 #include <array>
 
-#include "cuda_emulator/backend.h"
 #include "kernels/reference/wkv6_chunk.h"
 #include "kernels/reference/wkv7_chunk.h"
 #include "wkv6_problem.h"
@@ -11,7 +10,13 @@
 namespace riverrun::kernels {
 namespace {
 
-const KernelTable& table() { return cuda_emulator::table(); }
+// Emulated, or on a GPU (RIVERRUN_TEST_MIRRORED=cuda).
+const KernelTable& table() {
+  const auto variants = fast_variants();
+  const auto cuda = std::ranges::find_if(variants, of_cuda);
+  RR_CHECK(cuda != variants.end(), "neither an emulator nor RIVERRUN_TEST_MIRRORED");
+  return select(*cuda);
+}
 
 // The same chunks on the CPU, with the same operands rounded and sums in fp64.
 KernelTable model() {

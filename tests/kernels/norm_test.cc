@@ -238,6 +238,14 @@ TEST_P(NormTest, ShiftMixAgreesWithTheReference) {
   }
 }
 
+// As many rows as blocks of documents have.
+TEST_P(NormTest, ShiftMixOfManyRowsAgreesWithTheReference) {
+  const ShiftProblem problem({{0, 3}, {3, 2077}, {2077, 2077}, {2077, 2100}}, 96, 2);
+  const auto got = problem.run(select(GetParam()), DType::f32, 3), expected = problem.run(oracle(), DType::f32, 1);
+  for (Index q = 0; q < 2; ++q) expect_near(got.out[q], expected.out[q], 7 * tolerance(96), 0, concat("mix ", q));
+  for (std::size_t s = 0; s < 4; ++s) expect_near(got.rows_out[s], expected.rows_out[s], tolerance(96), 0, concat("segment ", s));
+}
+
 // A document cut anywhere, the row handed over in place, gives the bits of the whole.
 TEST_P(NormTest, ShiftMixAcrossACutChangesNoBit) {
   const auto& table = select(GetParam());

@@ -30,6 +30,8 @@ int run_convert(int argc, const char* const* argv) {
   const std::string &in = files[0], out = output_place("the file to write,", files[1]);
   const std::optional<DType> type = parse_weight_type(dtype);
   RR_CHECK_INPUT(type || dtype == "keep", "--dtype '", dtype, "' is none of keep, fp32, bf16, fp16");
+  check_one_process("convert");
+  const RunLock lock(out);
   RR_CHECK_INPUT(overwrite || !std::filesystem::exists(out), out, " exists; use --overwrite to replace it");
   const auto file = checkpoint::open_checkpoint(in);
   for (const std::string& path : file->file_paths()) {
@@ -37,8 +39,6 @@ int run_convert(int argc, const char* const* argv) {
     RR_CHECK_INPUT(!std::filesystem::equivalent(path, out, error), out, " is the file to convert; name another");
   }
   const model::Config config = model::read_config(*file);  // a file of no known model is refused before anything is written
-  check_one_process("convert");
-  const RunLock lock(out);
   checkpoint::write_official(*file, out, type);
   log_info("wrote ", out, ": ", config.generation, ", ", file->tensors().size(), " tensors, ", std::filesystem::file_size(out), " bytes");
   return 0;

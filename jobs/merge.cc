@@ -4,6 +4,7 @@
 
 #include "core/error.h"
 #include "core/log.h"
+#include "core/progress.h"
 #include "core/utc.h"
 #include "jobs/commands.h"
 #include "jobs/options.h"
@@ -29,7 +30,7 @@ int run_merge(int argc, const char* const* argv) {
   const RunLock lock(out);
   options.attributes = {{"command", command_line(argc, argv)}, {"created", utc_now()}, {"riverrun_version", std::string(RIVERRUN_VERSION)}};
   const output::Merged merged = output::merge(out, files, options);
-  log_info("wrote ", out, ": ", merged.documents, " documents from ", files.size(), " files");
+  log_info("wrote ", out, ": ", counted(merged.documents, "document"), " from ", counted(std::ssize(files), "file"));
   if (merged.pending > 0) log_warning(merged.pending, " of them are pending");
   if (merged.failed > 0) log_warning(merged.failed, " of them failed; reasons are in /documents/error");
   return merged.failed > 0 ? static_cast<int>(ExitCode::some_documents_failed) : 0;

@@ -61,7 +61,7 @@ void CorpusRun::prepare() {
   // The largest document was in memory for a moment: give that back, or the run would carry it to its end.
   malloc_trim(0);
   corpus_ = std::move(pass.corpus);
-  log_info(corpus_.documents.size(), " documents, ", short_number(double(corpus_.tokens)), " tokens");
+  log_info(counted(std::ssize(corpus_.documents), "document"), ", ", short_number(double(corpus_.tokens)), " tokens");
   request_.start_tokens = pass.start_token >= 0 ? 1 : 0;
   Index longest = 0;
   const Shard& shard = job_.options.shard;
@@ -116,7 +116,7 @@ void CorpusRun::find_checkpoints() {
     checkpoints_->resumed(d, begin);
     ++found, tokens += begin;
   }
-  if (found > 0) log_info(found, " documents go on from checkpoints, ", short_number(double(tokens)), " tokens in");
+  if (found > 0) log_info(counted(found, "document"), found == 1 ? " goes" : " go", " on from checkpoints, ", short_number(double(tokens)), " tokens in");
 }
 
 // Rank 0 makes the next level's documents, if there are any; the others learn of it.
@@ -286,7 +286,7 @@ int CorpusRun::stop() {
 
 void CorpusRun::tell_stopped() const {
   const char* const signal = stop_signal_name();
-  log_info("stopped ", signal ? concat("on signal ", signal) : "as another rank was told to", ": ", results_->documents_done(), " documents done by this run, ",
+  log_info("stopped ", signal ? concat("on signal ", signal) : "as another rank was told to", ": ", counted(results_->documents_done(), "document"), " done by this run, ",
            checkpoints_->documents().size(), " can go on inside; start the same command with --resume in place of --overwrite, on any number of ranks");
 }
 

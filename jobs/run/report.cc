@@ -44,7 +44,6 @@ void report_run(const ResultFile& results, const plan::Plan& plan, const model::
     seconds = std::max(seconds, rank.total_seconds);
     sum += rank;
   }
-  const auto counted = [](Index count, const char* what) { return concat(count, " ", what, count == 1 ? "" : "s"); };
   log_info(counted(results.documents_done(), "document"), ", ", short_number(double(plan.tokens)), " tokens in ", short_time(seconds), ": ",
            short_number(seconds > 0 ? double(plan.tokens) / seconds : 0), " tokens/s on ", counted(std::ssize(of_ranks), "rank"),
            model.weights() == DType::i8 ? ", int8 weights" : "");

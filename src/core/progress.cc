@@ -38,6 +38,8 @@ std::string short_number(double value) {
   return format("%.0f", value);
 }
 
+std::string counted(Index count, const char* what) { return concat(count, " ", what, count == 1 ? "" : "s"); }
+
 std::string short_time(double seconds) {
   if (seconds >= 3600) return format("%d h %02d min", int(seconds / 3600), int(seconds / 60) % 60);
   if (seconds >= 60) return format("%d min %02d s", int(seconds / 60), int(seconds) % 60);
@@ -62,7 +64,7 @@ void Progress::update(Index tokens_done, Index documents_done, double efficiency
   const double share = total_ > 0 ? double(tokens_done) / double(total_) : 1.0;
   const double left = share > 0 ? seconds / share * (1 - share) : 0;
   const std::string text =
-      concat(format("%5.1f %%", 100 * share), "  ", short_number(double(tokens_done)), " tokens, ", documents_done, " documents, ",
+      concat(format("%5.1f %%", 100 * share), "  ", short_number(double(tokens_done)), " tokens, ", counted(documents_done, "document"), ", ",
              short_number(double(tokens_done) / seconds), " tokens/s, ", short_time(left), " left, ring efficiency ",
              format("%.0f %%", 100 * efficiency));
   if (!bar) return log_info(text);

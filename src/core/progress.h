@@ -20,6 +20,8 @@ ProgressStyle choose_progress(const std::string& name);
 
 // "1.18 M", "64.0 k", "512"
 std::string short_number(double value);
+// "1 document", "2 documents".
+std::string counted(Index count, const char* what);
 // "2 h 05 min", "3 min 20 s", "4.2 s"
 std::string short_time(double seconds);
 

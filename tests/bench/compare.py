@@ -21,7 +21,7 @@ def options():
     parser = argparse.ArgumentParser()
     for name in ("riverrun", "model", "gguf", "pth", "work", "precision", "target"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("tokens", "steps", "rounds", "micro-batch"):
+    for name in ("tokens", "documents", "steps", "rounds", "micro-batch"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--threads", type=int, nargs="+", required=True)
     parser.add_argument("--peers", nargs="*", required=True)
@@ -43,11 +43,12 @@ class Riverrun:
 
     name = "riverrun"
 
-    def __init__(self, opts, ids):
+    def __init__(self, opts, documents):
         self.opts, self.threads = opts, 1
-        self.document, self.output = (os.path.join(opts.work, "compare" + kind) for kind in (".jsonl", ".h5"))
-        with open(self.document, "w", encoding="utf-8") as out:
-            print(json.dumps({"id": "compare", "tokens": ids}), file=out)
+        self.input, self.output = (os.path.join(opts.work, "compare" + kind) for kind in (".jsonl", ".h5"))
+        with open(self.input, "w", encoding="utf-8") as out:
+            for at, ids in enumerate(documents):
+                print(json.dumps({"id": f"compare {at}", "tokens": ids}), file=out)
 
     def set_threads(self, threads):
         self.threads = threads
@@ -62,15 +63,16 @@ class Riverrun:
 
     def prefill(self):
         return machine.tokens_per_second(self.run("embed", "--pool", "last", "--overwrite", "--progress", "none", "--input",
-                                                  self.document, "--output", self.output).stderr)
+                                                  self.input, "--output", self.output).stderr)
 
     def decode(self):
         done = self.run("bench", "decode", "--batches", "1", "--rounds", str(self.opts.steps), "--json")
         return json.loads(done.stdout)[0]["tokens/s"]
 
     def last_hidden(self):
+        """Of each document."""
         with h5py.File(self.output) as file:
-            return file["embeddings"][0].astype(np.float64)
+            return file["embeddings"][:].astype(np.float64)
 
 
 class Llama:
@@ -78,18 +80,21 @@ class Llama:
 
     name = "llama.cpp"
     POOL_LAST = 3  # LLAMA_POOLING_TYPE_LAST
+    MOST_SEQUENCES = 64  # in a batch
 
-    def __init__(self, opts, ids):
+    def __init__(self, opts, documents):
         import llama_cpp
 
-        self.cpp, self.opts, self.ids = llama_cpp, opts, ids
+        self.cpp, self.opts, self.documents = llama_cpp, opts, documents
         self.silence = llama_cpp.llama_log_callback(lambda level, text, data: None)
         llama_cpp.llama_log_set(self.silence, ctypes.c_void_p(0))
         llama_cpp.llama_backend_init()
         self.model = llama_cpp.llama_model_load_from_file(opts.gguf.encode(), llama_cpp.llama_model_default_params())
         if not self.model:
             raise SystemExit(f"llama.cpp does not load {opts.gguf}")
-        self.context = self.make_context(embeddings=False)  # the head for the last token of a batch only: its fastest way
+        # Of one document without embeddings, the head for the last token of a batch only: its fastest way.
+        self.context = self.make_context(embeddings=len(documents) > 1)
+        self.batch = llama_cpp.llama_batch_init(4 * opts.micro_batch, 0, 1)
 
     def describe(self):
         return (f"llama-cpp-python {self.cpp.__version__}, micro-batch {self.opts.micro_batch}, "
@@ -98,6 +103,7 @@ class Llama:
     def make_context(self, embeddings):
         params = self.cpp.llama_context_default_params()
         params.n_ctx = self.opts.tokens + self.opts.steps
+        params.n_seq_max = min(self.MOST_SEQUENCES, len(self.documents))
         params.n_batch = 4 * self.opts.micro_batch
         params.n_ubatch = self.opts.micro_batch
         params.no_perf = True
@@ -118,25 +124,63 @@ class Llama:
             raise SystemExit(f"llama_decode returned {code}")
         self.cpp.llama_synchronize(context)
 
-    def prefill(self, context=None):
-        context = context or self.context
+    def prefill(self):
+        began = time.monotonic()
+        if len(self.documents) > 1:
+            self.embed(self.context)
+        else:
+            self.read_one(self.context)
+        return self.opts.tokens / (time.monotonic() - began)
+
+    def read_one(self, context):
         self.cpp.llama_memory_clear(self.cpp.llama_get_memory(context), True)
         step = 4 * self.opts.micro_batch
-        began = time.monotonic()
-        for first in range(0, len(self.ids), step):
-            self.take_in(context, self.ids[first : first + step])
-        return len(self.ids) / (time.monotonic() - began)
+        for first in range(0, self.opts.tokens, step):
+            self.take_in(context, self.documents[0][first : first + step])
+
+    def groups(self):
+        """Documents that go into a batch together."""
+        group, tokens = [], 0
+        for ids in self.documents:
+            if group and (len(group) == self.MOST_SEQUENCES or tokens + len(ids) > 4 * self.opts.micro_batch):
+                yield group
+                group, tokens = [], 0
+            group.append(ids)
+            tokens += len(ids)
+        yield group
+
+    def embed(self, context):
+        """The last hidden state of each document."""
+        width, vectors, batch = self.cpp.llama_model_n_embd(self.model), [], self.batch
+        for group in self.groups():
+            self.cpp.llama_memory_clear(self.cpp.llama_get_memory(context), False)
+            batch.n_tokens = 0
+            for sequence, ids in enumerate(group):
+                for position, token in enumerate(ids):
+                    at = batch.n_tokens
+                    batch.token[at], batch.pos[at], batch.n_seq_id[at], batch.seq_id[at][0], batch.logits[at] = token, position, 1, sequence, 1
+                    batch.n_tokens += 1
+            code = self.cpp.llama_decode(context, batch)
+            if code != 0:
+                raise SystemExit(f"llama_decode returned {code}")
+            for sequence in range(len(group)):
+                vector = self.cpp.llama_get_embeddings_seq(context, sequence)
+                vectors.append(np.ctypeslib.as_array(vector, (width,)).astype(np.float64))
+        return vectors
 
     def decode(self):
         return best_step(self.opts.steps, lambda: self.take_in(self.context, [1]))
 
     def likeness(self, hidden):
         context = self.make_context(embeddings=True)
-        self.prefill(context)
-        width = self.cpp.llama_model_n_embd(self.model)
-        vector = np.ctypeslib.as_array(self.cpp.llama_get_embeddings_seq(context, 0), (width,)).astype(np.float64)
+        if len(self.documents) > 1:
+            vectors = self.embed(context)
+        else:
+            self.read_one(context)
+            width = self.cpp.llama_model_n_embd(self.model)
+            vectors = [np.ctypeslib.as_array(self.cpp.llama_get_embeddings_seq(context, 0), (width,)).astype(np.float64)]
         self.cpp.llama_free(context)
-        return f"cosine of the last hidden states {cosine(hidden, vector):.6f}"
+        return f"cosine of the last hidden states {min(map(cosine, hidden, vectors)):.6f}"
 
 
 class RwkvPackage:
@@ -145,14 +189,14 @@ class RwkvPackage:
     name = "rwkv"
     CHUNK = 256
 
-    def __init__(self, opts, ids):
+    def __init__(self, opts, documents):
         os.environ["RWKV_JIT_ON"] = "1"
         seven = is_rwkv7(opts.model)
         os.environ["RWKV_V7_ON"] = "1" if seven else "0"
         import torch
         from rwkv.model import RWKV
 
-        self.torch, self.opts, self.ids = torch, opts, ids
+        self.torch, self.opts, self.documents = torch, opts, documents
         path = opts.pth.removesuffix(".pth") if seven else opts.pth
         with open(os.devnull, "w", encoding="utf-8") as silence:
             spoken, sys.stdout = sys.stdout, silence
@@ -169,12 +213,12 @@ class RwkvPackage:
         self.torch.set_num_threads(threads)
 
     def prefill(self):
-        state = None
         began = time.monotonic()
-        for first in range(0, len(self.ids), self.CHUNK):
-            self.logits, state = self.model.forward(self.ids[first : first + self.CHUNK], state)
-        self.state = state
-        return len(self.ids) / (time.monotonic() - began)
+        for ids in self.documents:
+            self.state = None
+            for first in range(0, len(ids), self.CHUNK):
+                self.logits, self.state = self.model.forward(ids[first : first + self.CHUNK], self.state)
+        return self.opts.tokens / (time.monotonic() - began)
 
     def step(self):
         _, self.state = self.model.forward([1], self.state)
@@ -187,7 +231,7 @@ class RwkvPackage:
 
         self.prefill()
         head = next(values for name, values in write_gguf.read_safetensors(self.opts.model) if name == "head.weight")
-        return f"cosine of the last logits {cosine(head.astype(np.float64) @ hidden, self.logits.double().numpy()):.6f}"
+        return f"cosine of the last logits {cosine(head.astype(np.float64) @ hidden[-1], self.logits.double().numpy()):.6f}"
 
 
 def is_rwkv7(model):
@@ -209,24 +253,34 @@ def measure(opts, programs, threads):
     for _ in range(opts.rounds):
         for program in programs:
             speeds[program.name][0].append(program.prefill())
-            speeds[program.name][1].append(program.decode())
+            if opts.documents == 1:
+                speeds[program.name][1].append(program.decode())
     return speeds
 
 
+def make_documents(opts):
+    """Of random ids: so many documents, of half to one and a half times their mean length."""
+    draw = random.Random(1)
+    weights = [draw.uniform(0.5, 1.5) for _ in range(opts.documents)]
+    ends = [round(opts.tokens * sum(weights[: at + 1]) / sum(weights)) for at in range(opts.documents)]
+    return [[draw.randrange(1, 65530) for _ in range(end - begin)] for begin, end in zip([0, *ends], ends)]
+
+
 def ratio(ours, theirs):
+    if not ours:
+        return ""
     rounds = statistics.median(a / b for a, b in zip(ours, theirs))
     return f"{max(ours) / max(theirs):.2f} ({rounds:.2f})"
 
 
 def main():
     opts = options()
-    draw = random.Random(1)
-    ids = [draw.randrange(1, 65530) for _ in range(opts.tokens)]
+    documents = make_documents(opts)
     kinds = {"llama.cpp": Llama, "rwkv": RwkvPackage}
-    peers = [kinds[name](opts, ids) for name in opts.peers]
-    ours = Riverrun(opts, ids)
-    print(f"machine: {machine.describe()}\nmodel: {os.path.basename(opts.model)}, {opts.precision}, target {opts.target}; one document "
-          f"of {opts.tokens} tokens; decoding: the fastest of {opts.steps} steps a round; {opts.rounds} rounds by turns")
+    peers = [kinds[name](opts, documents) for name in opts.peers]
+    ours = Riverrun(opts, documents)
+    print(f"machine: {machine.describe()}\nmodel: {os.path.basename(opts.model)}, {opts.precision}, target {opts.target}; {opts.tokens} tokens in "
+          f"{opts.documents} document(s); decoding: the fastest of {opts.steps} steps a round; {opts.rounds} rounds by turns")
     for peer in peers:
         print(f"{peer.name}: {peer.describe()}")
     print("\n| threads | program | prefill, tokens/s: best (median) | riverrun over it | decode, tokens/s: best (median) | "

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compares riverrun with other programs on the same random weights and the same token ids, by turns in one run: prefill of one
-# document, and decoding of one sequence. Prints a markdown table with ratios, and how alike the results are.
+# document, and decoding of one sequence; or with --documents the embedding of a corpus, by llama.cpp up to 64 documents at once.
+# Prints a markdown table with ratios, and how alike the results are.
 #
 #   tests/bench/compare.sh [options]
 #
@@ -10,7 +11,8 @@
 #   --precision TYPE    fp32: of weights and products, for all programs; bf16: of the weights, and of products where the program has them here
 #                       (llama.cpp and riverrun multiply in fp32 where the CPU has no bf16 products). Default: bf16 where the CPU multiplies it
 #   --threads "A B"     numbers of threads, one table line each; default "1 2"
-#   --tokens T          of the document; default 1024
+#   --tokens T          of the document, or of all together; default 1024
+#   --documents N       of half to one and a half times their mean length; default 1
 #   --steps S           of decoding; default 32
 #   --rounds R          default 5
 #   --peers "A B"       default "llama.cpp rwkv"; rwkv is the rwkv package with torch
@@ -34,8 +36,8 @@ readonly venv=$peers_folder/venv llama_avx2=$peers_folder/llama-avx2
 readonly llama_package=llama-cpp-python==0.3.36 rwkv_package=rwkv==0.8.32
 readonly vocabulary=$root/data/rwkv_vocab_v20230424.txt
 
-shape=0.1b precision='' threads="1 2" tokens=1024 steps=32 rounds=5 peers="llama.cpp rwkv" target=native micro_batch=512 prepare=no
-take_options "generation shape model precision threads tokens steps rounds peers target micro-batch riverrun prepare!" "$@"
+shape=0.1b precision='' threads="1 2" tokens=1024 documents=1 steps=32 rounds=5 peers="llama.cpp rwkv" target=native micro_batch=512 prepare=no
+take_options "generation shape model precision threads tokens documents steps rounds peers target micro-batch riverrun prepare!" "$@"
 [[ -n $precision ]] || { grep -qwE 'avx512_bf16|amx_bf16' /proc/cpuinfo && [[ $target == native ]] && precision=bf16 || precision=fp32; }
 [[ $precision =~ ^(fp32|bf16)$ ]] || fail "--precision is $precision, but can be fp32 or bf16"
 [[ $target =~ ^(native|avx2)$ ]] || fail "--target is $target, but can be native or avx2"
@@ -84,5 +86,5 @@ if [[ $target == avx2 ]]; then
 fi
 # shellcheck disable=SC2086  # threads and peers are words
 exec "$venv/bin/python" "$here/compare.py" --riverrun "$riverrun" --model "$model" --gguf "${gguf-}" --pth "$base.pth" --work "$work" \
-  --precision "$precision" --threads $threads --tokens "$tokens" --steps "$steps" --rounds "$rounds" --peers $peers \
+  --precision "$precision" --threads $threads --tokens "$tokens" --documents "$documents" --steps "$steps" --rounds "$rounds" --peers $peers \
   --micro-batch "$micro_batch" --target "$target"

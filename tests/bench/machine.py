@@ -34,4 +34,6 @@ def tokens_per_second(log):
 
 
 def best_and_median(values):
+    if not values:
+        return ""
     return f"{max(values):.0f} ({statistics.median(values):.0f})"

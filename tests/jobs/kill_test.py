@@ -146,7 +146,7 @@ class KillTest(JobTest):
                     kills += 1
                 code = self.wait_for_the_end(running)
                 what = f"{work.name} on {ranks} ranks, {kind}, seed {SEED}:\n{running.text()}"
-                resumed_inside += "go on from checkpoints" in running.text()
+                resumed_inside += "on from checkpoints" in running.text()
                 done = work.check(output, final=code == 0)
                 self.assertGreaterEqual(done, before, what)
                 before = done

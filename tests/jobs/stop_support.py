@@ -101,7 +101,7 @@ class StopTest(JobTest):
         """Resumes, and compares with an undisturbed run; returns what the resumed run logged."""
         resumed = run(*self.arguments("--resume", *more), launcher=launcher)
         self.assertEqual(resumed.code, 0, resumed.err)
-        self.assertEqual("go on from checkpoints" in resumed.err, inside, resumed.err)
+        self.assertEqual("on from checkpoints" in resumed.err, inside, resumed.err)
         undisturbed = self.folder / "undisturbed.h5"
         done = run(*self.arguments(output=undisturbed))
         self.assertEqual(done.code, 0, done.err)

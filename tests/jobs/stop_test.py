@@ -63,7 +63,7 @@ class CheckpointTest(StopTest):
                 self.flip(name)
         said = self.check_resumed(())
         self.assertIn(f"stopped.h5.checkpoint/{newest}: is damaged", said)
-        self.assertIn("1 documents go on from checkpoints", said)
+        self.assertIn("1 document goes on from checkpoints", said)
 
     def test_a_new_output_knows_nothing_of_an_old_one(self):
         self.stop(())

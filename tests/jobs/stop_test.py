@@ -20,7 +20,7 @@ class SignalTest(StopTest):
             self.assertIn(signal.Signals(number).name[3:], said)
         # Stopped once more, elsewhere, and completed.
         said = self.stop((), "--resume", number=signal.SIGINT)
-        self.assertIn("go on from checkpoints", said)
+        self.assertIn("on from checkpoints", said)
         self.check_resumed((), "--transport", "threads", "--ranks", 2)
 
     def test_a_signal_before_there_is_anything_to_lose(self):
@@ -70,7 +70,7 @@ class CheckpointTest(StopTest):
         kept = self.folder / "kept"
         shutil.copytree(self.checkpoints, kept)
         time.sleep(1)  # outputs are told apart by the second of their creation
-        self.assertNotIn("go on from checkpoints", self.stop(()))
+        self.assertNotIn("on from checkpoints", self.stop(()))
         # Those of the old one, put back, are of another run.
         shutil.rmtree(self.checkpoints)
         shutil.copytree(kept, self.checkpoints)

@@ -14,6 +14,8 @@ import sys
 import torch
 from fla.ops.rwkv7 import chunk_rwkv7
 
+from torch_products import best_seconds
+
 HEAD = 64
 LEAST_LOG_DECAY = -math.exp(-0.5)  # w = exp(-exp(-1/2) sigmoid(x)), arXiv:2503.14456
 
@@ -23,20 +25,6 @@ def ways():
     for options in ({}, {"safe_gate": True}, {"lower_bound": LEAST_LOG_DECAY}):
         if all(name in known for name in options):
             yield options
-
-
-def best_seconds(run, rounds=10):
-    run()  # compiles
-    torch.cuda.synchronize()
-    best = math.inf
-    for _ in range(rounds):
-        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-        begin.record()
-        run()
-        end.record()
-        end.synchronize()
-        best = min(best, begin.elapsed_time(end) / 1e3)
-    return best
 
 
 def measure(channels, tokens):

@@ -35,7 +35,7 @@ class Bench {
     }
     for (const DType type : {DType::bf16, DType::f32}) {
       if (!kernels_.multiplies(type)) continue;
-      for (const Index rows : {2048, 8192}) product(rows, type, kernels::Phase::prefill, copy);
+      for (const Index rows : {2048, 4096, 8192}) product(rows, type, kernels::Phase::prefill, copy);
       for (const Index rows : {1, 16, 64}) product(rows, type, kernels::Phase::decode, copy);
     }
     for (const Index rows : {1, 64}) draw(rows);

@@ -143,7 +143,7 @@ int main(int argc, char** argv) try {
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // what is measured is kept, whatever ends the rest
   RR_CHECK_INPUT(argc >= 4 && argc <= 6, "usage: model_bench BACKEND GENERATION SHAPE [TOKENS [BLOCK]]");
   const auto number = [&](int at, long long otherwise) { return argc > at ? std::atoll(argv[at]) : otherwise; };
-  riverrun::Bench(argv[1], argv[2], argv[3]).run(number(4, 32768), number(5, 8192));
+  riverrun::Bench(argv[1], argv[2], argv[3]).run(number(4, 32768), number(5, 4096));  // blocks as jobs choose them on GPUs
   return 0;
 } catch (const std::exception& error) {
   std::fprintf(stderr, "model_bench: %s\n", error.what());

@@ -13,11 +13,6 @@ namespace riverrun::jobs {
 
 namespace {
 
-// All others wait for rank 0 here, and end with it.
-void stop_if_asked() {
-  if (stop_requested()) throw Error("stopped on a signal while reading the input, before anything was computed; run the same command again", ExitCode::stopped);
-}
-
 // Hands on another reader's documents, the first of them looked at beforehand: whether a corpus gives text or
 // tokens settles the tokenizer and what "auto" means.
 class WatchedReader : public text::Reader {
@@ -33,7 +28,7 @@ class WatchedReader : public text::Reader {
   void forbid_mixing() { one_kind_ = true; }
 
   bool next(text::Document& document) override {
-    stop_if_asked();
+    end_reading_if_stopped();
     if (held_) {
       document = std::move(first_);
       held_ = false;
@@ -95,7 +90,7 @@ std::unique_ptr<text::Tokenizer> open_tokenizer(const std::string& model, const 
 FirstPass read_input(const InputOptions& options) {
   FirstPass pass;
   WatchedReader reader(text::open_reader(options.input, {options.keep_invalid_utf8}));
-  stop_if_asked();
+  end_reading_if_stopped();
   RR_CHECK_INPUT(reader.any(), options.input, ": the input holds no documents");
   const bool tokens = reader.gives_tokens();
 

@@ -65,6 +65,10 @@ void note_stop_signals(int same_wish_milliseconds) {
 
 bool stop_requested() { return noted_signal.load(std::memory_order_relaxed) != 0; }
 
+void end_reading_if_stopped() {
+  if (stop_requested()) throw Error("stopped on a signal while reading the input, before anything was computed; run the same command again", ExitCode::stopped);
+}
+
 const char* stop_signal_name() {
   for (const Named& signal : kSignals) {
     if (signal.number == noted_signal.load()) return signal.name;

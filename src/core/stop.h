@@ -13,6 +13,8 @@ void exit_on_stop_signals();
 void note_stop_signals(int same_wish_milliseconds = 1000);
 
 bool stop_requested();
+// While the input is read, before anything is computed: throws Error with ExitCode::stopped once a stop is requested.
+void end_reading_if_stopped();
 // Its name, as in "USR1"; null before any.
 const char* stop_signal_name();
 

@@ -1,15 +1,19 @@
 #include "text/byte_stream.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "core/error.h"
+#include "core/stop.h"
 
 namespace riverrun::text {
 namespace {
+
+constexpr int kAskAfter = 100;  // milliseconds
 
 class FileStream final : public ByteStream {
  public:
@@ -18,7 +22,7 @@ class FileStream final : public ByteStream {
       path_ = "standard input";
       file_ = STDIN_FILENO;
     } else {
-      file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+      file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe's writer may never come
       if (file_ < 0) throw InputError(with_errno("cannot open " + path));
       owned_ = true;
     }
@@ -31,14 +35,26 @@ class FileStream final : public ByteStream {
 
   Index read(char* into, Index size) override {
     for (;;) {
+      await_data();
       const ssize_t got = ::read(file_, into, static_cast<std::size_t>(size));
       if (got >= 0) return got;
       if (errno == EISDIR) throw InputError(path_ + " is a directory, not a file");
-      if (errno != EINTR) throw Error(with_errno("cannot read " + path_));
+      if (errno != EINTR && errno != EAGAIN) throw Error(with_errno("cannot read " + path_));
     }
   }
 
  private:
+  // A pipe may be silent for as long as its writer likes: a stop is not to wait for it. Of a regular file poll() says at once that there is data.
+  void await_data() const {
+    for (;;) {
+      end_reading_if_stopped();
+      pollfd waited{file_, POLLIN, 0};
+      const int ready = ::poll(&waited, 1, kAskAfter);
+      if (ready > 0) return;
+      if (ready < 0 && errno != EINTR) throw Error(with_errno("cannot wait for " + path_));
+    }
+  }
+
   std::string path_;
   int file_ = -1;
   bool owned_ = false;

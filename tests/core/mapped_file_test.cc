@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <gtest/gtest.h>
@@ -70,9 +71,12 @@ TEST_F(MappedFileTest, AMissingFileIsTheUsersErrorWithPathAndReason) {
   EXPECT_NE(refusal("").find("No such file"), std::string::npos);
 }
 
-TEST_F(MappedFileTest, ADirectoryOrADeviceIsTheUsersError) {
+TEST_F(MappedFileTest, ADirectoryADeviceOrAPipeIsTheUsersError) {
   EXPECT_EQ(refusal(directory_.string()), directory_.string() + " is not a regular file");
   EXPECT_EQ(refusal("/dev/null"), "/dev/null is not a regular file");
+  const std::string pipe = (directory_ / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  EXPECT_EQ(refusal(pipe), pipe + " is not a regular file") << "and no writer is waited for";
 }
 
 TEST_F(MappedFileTest, AFileUnderAFileSaysWhatTheSystemSays) {

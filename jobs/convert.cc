@@ -28,6 +28,7 @@ int run_convert(int argc, const char* const* argv) {
   RR_CHECK_INPUT(files.size() == 2, "convert takes the file to read and the file to write, got ", files.size(),
                  "; see riverrun convert --help");
   const std::string &in = files[0], out = output_place("the file to write,", files[1]);
+  RR_CHECK_INPUT(out.ends_with(".safetensors"), out, ": convert writes safetensors, and other programs go by the name; let it end in .safetensors");
   const std::optional<DType> type = parse_weight_type(dtype);
   RR_CHECK_INPUT(type || dtype == "keep", "--dtype '", dtype, "' is none of keep, fp32, bf16, fp16");
   check_one_process("convert");

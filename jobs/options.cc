@@ -113,6 +113,7 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
     words.add("file", -1);
   }
   po::variables_map values;
+  std::string where;  // the file that an option stands in
   try {
     // No guessing: --mod must not mean --model, since a later option could change what it means.
     const auto style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
@@ -124,17 +125,19 @@ bool parse(int argc, const char* const* argv, const std::string& usage, po::opti
     if (values.count("config")) {
       const auto path = values["config"].as<std::string>();
       std::ifstream file = open_text("--config", path);
+      where = path + ": ";
       const auto in_file = po::parse_config_file(file, options);
       RR_CHECK_INPUT(!file.bad(), with_errno("cannot read --config " + path));
       for (const auto& option : in_file.options) {
         RR_CHECK_INPUT(option.string_key != "config", "--config ", path, " names another file of options; name that instead");
       }
       po::store(in_file, values);
+      where.clear();
     }
     po::notify(values);
   } catch (const po::error& error) {
     const std::string command = usage.substr(0, usage.find_first_of(" \n", usage.find(' ') + 1));  // what follows are its words
-    throw InputError(concat(error.what(), "; see ", command, " --help"));
+    throw InputError(concat(where, error.what(), "; see ", command, " --help"));
   }
   return true;
 }

@@ -73,8 +73,8 @@ class BadOptionsTest(RefusalTest):
 
     def test_bad_configuration_files(self):
         self.refuse("--config", self.write("a.ini", "pool = x\n"), words=["--pool 'x'"])
-        self.refuse("--config", self.write("b.ini", "poool = last\n"), words=["poool"])
-        self.refuse("--config", self.write("c.ini", "what is this\n"), words=["what is this"])
+        self.refuse("--config", self.write("b.ini", "poool = last\n"), words=["b.ini: ", "poool"])
+        self.refuse("--config", self.write("c.ini", "what is this\n"), words=["c.ini: ", "what is this"])
         self.refuse("--config", self.write("d.ini", "config = a.ini\n"), words=["d.ini", "another file"])
 
     def test_plan_checks_its_options(self):

@@ -51,11 +51,13 @@ class ConvertTest(JobTest):
         taken.write_bytes(b"precious")
         self.assertIn("--overwrite", self.refuse(GOLDEN_MODEL, taken))
         self.assertEqual(taken.read_bytes(), b"precious")
-        self.assertIn("is the file to convert", self.refuse(GOLDEN_MODEL, GOLDEN_MODEL, "--overwrite"))
-        self.assertIn("fp8", self.refuse(GOLDEN_MODEL, self.folder / "x", "--dtype", "fp8"))
+        own = self.convert(GOLDEN_MODEL)
+        self.assertIn("is the file to convert", self.refuse(own, own, "--overwrite"))
+        self.assertIn("fp8", self.refuse(GOLDEN_MODEL, self.folder / "x.safetensors", "--dtype", "fp8"))
         self.assertIn("got 1", self.refuse(GOLDEN_MODEL))
-        self.assertIn("no weight file", self.refuse(taken, self.folder / "x"))
-        self.assertFalse((self.folder / "x").exists())
+        self.assertIn("no weight file", self.refuse(taken, self.folder / "x.safetensors"))
+        self.assertIn("end in .safetensors", self.refuse(GOLDEN_MODEL, self.folder / "x.pth"))
+        self.assertEqual(list(self.folder.glob("x*")), [])
 
     def test_overwrite(self):
         taken = self.folder / "out.safetensors"

@@ -2,7 +2,7 @@
 """Times torch's bf16 products on a GPU, in the shapes of device_bench's and model_bench's. Theirs take one of cuBLASLt's ways for any
 number of rows; torch takes what cuBLAS thinks best for just these, so the difference is what equal bits cost.
 
-    python3 tests/bench/torch_products.py [CHANNELS [ROWS]]      (4096 4096)
+    python3 tests/bench/torch_products.py [ROWS]      (4096)
 """
 import math
 import sys
@@ -33,11 +33,11 @@ def measure(rows, outputs, columns):
 
 
 def main():
-    channels = int(sys.argv[1]) if len(sys.argv) > 1 else 4096
-    rows = int(sys.argv[2]) if len(sys.argv) > 2 else 4096
+    rows = int(sys.argv[1]) if len(sys.argv) > 1 else 4096
     with torch.no_grad():
-        for outputs, columns in ((4 * channels, channels), (channels, 4 * channels), (channels, channels)):
-            measure(rows, outputs, columns)
+        for channels in (2048, 4096):  # RWKV-7 1.5B, 7.2B
+            for outputs, columns in ((4 * channels, channels), (channels, 4 * channels), (channels, channels)):
+                measure(rows, outputs, columns)
 
 
 if __name__ == "__main__":

@@ -124,6 +124,7 @@ class Soak:
             assert not left, left
             output.unlink()
             print(f"complete: {self.completed} outputs, {self.kills} kills so far", flush=True)
+        assert self.kills, "every run was over before it could be killed: nothing was tried; --documents is too small"
 
 
 if __name__ == "__main__":

@@ -15,6 +15,18 @@ namespace {
 
 constexpr int kAskAfter = 100;  // milliseconds
 
+// A pipe's writer may never come, so its opening must not wait. Reading must: a file that a tape library still has to bring is not there at once.
+int open_at_once(const std::string& path) {
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) throw InputError(with_errno("cannot open " + path));
+  if (::fcntl(file, F_SETFL, 0) != 0) {
+    const std::string message = with_errno("cannot read " + path);
+    ::close(file);
+    throw Error(message);
+  }
+  return file;
+}
+
 class FileStream final : public ByteStream {
  public:
   explicit FileStream(const std::string& path) : path_(path) {
@@ -22,8 +34,7 @@ class FileStream final : public ByteStream {
       path_ = "standard input";
       file_ = STDIN_FILENO;
     } else {
-      file_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // a pipe's writer may never come
-      if (file_ < 0) throw InputError(with_errno("cannot open " + path));
+      file_ = open_at_once(path);
       owned_ = true;
     }
   }

@@ -104,6 +104,8 @@ step() {
 }
 begin() { count=$((count + 1)) && step "$@"; }
 measure() { show=yes && begin "$@" && show=no; }
+# absent NAME WHY: the line of what cannot be run here.
+absent() { count=$((count + 1)) && row "$1" - "$2"; }
 # Runs beside others, whose end `wait` waits for.
 beside() {
   count=$((count + 1))
@@ -177,8 +179,7 @@ if command -v compute-sanitizer >/dev/null; then
   sanitize memcheck texts 60 "$build/tests/cuda_identity_test" --gtest_filter='*TextsAreTheSame*rwkv7*'
   wait
 else
-  count=$((count + 1))
-  row compute-sanitizer - 'it is not there'
+  absent compute-sanitizer 'it is not there'
   touch "$lines/failed"
 fi
 
@@ -190,12 +191,15 @@ done
 measure 'rates of long documents' 120 "$build/device_bench" cuda 4096 131072
 measure 'large model' 240 "$build/model_bench" cuda rwkv7 7.2b
 begin 'rows of products of the head' 120 "$build/tests/cuda_row_identity_test" --gtest_brief=1 --gtest_filter='*65536x*'
-if python3 -c 'import torch; torch.cuda.init()' >/dev/null 2>&1; then measure 'products by torch' 60 python3 tests/bench/torch_products.py; fi
+if python3 -c 'import torch; torch.cuda.init()' >/dev/null 2>&1; then
+  measure 'products by torch' 60 python3 tests/bench/torch_products.py
+else
+  absent 'products by torch' 'not measured: no torch with CUDA here'
+fi
 if PYTHONPATH=$prefix/python python3 -c 'import torch, triton, fla.ops.rwkv7' >/dev/null 2>&1; then
   measure 'flash-linear-attention' 150 env PYTHONPATH="$prefix/python" python3 tests/bench/fla_rwkv7.py 4096 131072
 else
-  count=$((count + 1))
-  row flash-linear-attention - 'not measured: no torch, triton or fla-core here (--fetch)'
+  absent flash-linear-attention 'not measured: no torch, triton or fla-core here (--fetch)'
 fi
 
 # Products that cuBLASLt has no way for are in the log as warnings, and no errors: they are slower.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Times torch's bf16 products on a GPU, in the shapes of device_bench's and model_bench's. Theirs take one of cuBLASLt's ways for any
-number of rows; torch takes what cuBLAS thinks best for just these, so the difference is what equal bits cost.
+"""Times torch's bf16 products on a GPU, in the shapes of a layer, of which device_bench and model_bench time the first. Theirs take one of
+cuBLASLt's ways for any number of rows; torch takes what cuBLAS thinks best for just these, so the difference is what equal bits cost.
 
     python3 tests/bench/torch_products.py [ROWS]      (4096)
 """
